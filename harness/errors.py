@@ -1,0 +1,53 @@
+"""The two roots of everything the harness raises on purpose.
+
+`TraceFoundError` means that the system under test kept or changed data: a verdict.
+`HarnessError` means that we could not tell, or refused to start: never a verdict of
+CLEAR. Messages name store, surface, expected and got with units, and the next step;
+they never hold an identifier, a password or the content of a row.
+"""
+
+from __future__ import annotations
+
+
+class TraceFoundError(AssertionError):
+    """The stores kept something of the subject, or someone else's data was changed."""
+
+
+class HarnessError(Exception):
+    """We could not tell: the verdict is UNKNOWN and the message says what to do next."""
+
+
+class RefusalError(HarnessError):
+    """The request is malformed or unsafe; nothing was touched and the session exits 4."""
+
+
+class InvalidWaIdError(RefusalError):
+    """The text given as a wa_id is not one; the text itself is never part of the message."""
+
+
+class ConfigError(RefusalError):
+    """A db.env file, an environment variable or an option cannot be used as it is."""
+
+
+class ManifestError(HarnessError):
+    """The manifest contradicts itself or lacks something that the harness needs."""
+
+
+class ServerError(HarnessError):
+    """A disposable server could not be installed, started or kept alive."""
+
+
+class StoreError(HarnessError):
+    """A store refused a statement; the driver's text was stripped of row values."""
+
+
+class StoreUnreachableError(StoreError):
+    """A store could not be reached, or the connection was lost half way."""
+
+
+class RoutineError(HarnessError):
+    """A deletion routine could not be installed, called or removed."""
+
+
+class EvidenceError(HarnessError):
+    """The session's evidence could not be written, or failed its own search for secrets."""

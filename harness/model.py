@@ -1,0 +1,346 @@
+"""The nouns of the harness as frozen dataclasses: no IO, no engine, no pytest.
+
+A `History` is a tuple of records. Merging histories is concatenating them, so merging is
+associative, and a history streams as one JSON object a line (`harness.history`).
+Every record names the run it belongs to; the judge groups by that name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secret:
+    """A value that may be used but never shown: `str`, `repr` and tracebacks print `***`."""
+
+    _value: str
+
+    def reveal(self) -> str:
+        """Return the value itself, for the one call that needs it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+
+class EngineKind(StrEnum):
+    """The kind of server that holds the stores."""
+
+    MYSQL = "mysql"
+    POSTGRES = "postgres"
+
+    @property
+    def title(self) -> str:
+        """The engine's name as its makers write it."""
+        return {"mysql": "MySQL", "postgres": "PostgreSQL"}[self.value]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class EngineChoice:
+    """What `--engine` selects: a kind and a version series such as ``10`` or ``5.6``."""
+
+    kind: EngineKind
+    series: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.series}"
+
+
+class Treatment(StrEnum):
+    """What erasure does with a row in which a column names the subject."""
+
+    DELETE = "delete"
+    MASK = "mask"
+    KEEP = "keep"
+
+
+class RowClass(StrEnum):
+    """How a row stands to the subject, decided by the manifest's treatments.
+
+    SUBJECT: a column with treatment *delete* holds the subject's identifier and nothing else.
+    MENTION: someone else's row that contains the subject's identifier anywhere.
+    BYSTANDER: no identifier of the subject anywhere in the row.
+    """
+
+    SUBJECT = "subject"
+    MENTION = "mention"
+    BYSTANDER = "bystander"
+
+
+# --- verdicts and findings ------------------------------------------------------------------
+
+
+class Verdict(StrEnum):
+    """What a judge says; the later one in this list wins when verdicts are combined."""
+
+    CLEAR = "CLEAR"
+    TRACE = "TRACE"
+    UNKNOWN = "UNKNOWN"
+
+    @property
+    def exit_code(self) -> int:
+        """The session's exit status for this verdict."""
+        return {"CLEAR": 0, "TRACE": 1, "UNKNOWN": 10}[self.value]
+
+    @classmethod
+    def worst(cls, *verdicts: Verdict) -> Verdict:
+        """Return the worst of the verdicts; CLEAR when there are none."""
+        order = list(cls)
+        return max(verdicts, key=order.index, default=cls.CLEAR)
+
+
+class FindingKind(StrEnum):
+    """What a finding is about."""
+
+    TRACE = "trace"
+    COLLATERAL = "collateral"
+    COVERAGE = "coverage"
+    ROUTINE = "routine"
+    DRIFT = "drift"
+    SURFACE = "surface"
+    SETTINGS = "settings"
+    CAPACITY = "capacity"
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict that one unexpected finding of this kind leads to."""
+        unknown = {FindingKind.COVERAGE, FindingKind.SURFACE}
+        return Verdict.UNKNOWN if self in unknown else Verdict.TRACE
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """A judged fact: where and why, never content. `count` is a number of cells or rows."""
+
+    kind: FindingKind
+    engine: str
+    store: str
+    table: str
+    column: str
+    surface: str
+    count: int
+    why: str
+
+    @property
+    def place(self) -> str:
+        """`store.table.column` as far as it is known, else the surface."""
+        return ".".join(part for part in (self.store, self.table, self.column) if part) or (
+            self.surface
+        )
+
+    @property
+    def fact(self) -> tuple[FindingKind, str, str, str, str, str, int]:
+        """All but the wording: what two findings must share to be the same fact."""
+        return (
+            self.kind,
+            self.engine,
+            self.store,
+            self.table,
+            self.column,
+            self.surface,
+            self.count,
+        )
+
+
+# --- what a sweep sees ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Trace:
+    """A hit, aggregated: so many cells of one column hold an identifier of the subject."""
+
+    store: str
+    table: str
+    column: str
+    cells: int
+    forms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TableState:
+    """Rows of one table by class, and order-free keyed digests of the rows that must not change.
+
+    Digests are sums modulo 2**128 of a keyed hash per row, as 32 hexadecimal digits; two
+    states compare only if they were taken with the same key, which never leaves the process.
+    """
+
+    store: str
+    table: str
+    subject_rows: int
+    mention_rows: int
+    bystander_rows: int
+    mention_digest: str
+    bystander_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsearched:
+    """A surface in scope that could not be searched in full, and why."""
+
+    store: str
+    table: str
+    why: str
+
+
+# --- records of a history -------------------------------------------------------------------
+
+
+class Part(StrEnum):
+    """Which store set an observation is about."""
+
+    JUDGED = "judged"
+    OTHER = "other"
+
+
+class Moment(StrEnum):
+    """When an observation was made, relative to the erasure."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOpened:
+    """A run begins: who is to be erased (by pseudonym), from what, by which routine."""
+
+    run: str
+    case: str
+    mode: str
+    engine: str
+    engine_version: str
+    routine: str
+    control: bool
+    prefix: str
+    subject: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """What the population put in on purpose: the sweep before the erasure must see it all."""
+
+    run: str
+    traces: tuple[Trace, ...]
+    bystander_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClosureFrozen:
+    """The identity closure by kind and count, frozen before anything is deleted."""
+
+    run: str
+    identifiers: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One pass over every row of a store set: states, traces, and what was not searched."""
+
+    run: str
+    part: Part
+    moment: Moment
+    at: str
+    duration_s: float
+    size_bytes: int
+    tables: tuple[TableState, ...]
+    traces: tuple[Trace, ...]
+    unsearched: tuple[Unsearched, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Drifted:
+    """The connected schema differs from the manifest at one place."""
+
+    run: str
+    store: str
+    table: str
+    column: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """The routine was called once and returned; `affected_rows` is what it claimed."""
+
+    run: str
+    form: str
+    affected_rows: int
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeftBehind:
+    """An object that installing the routine made and removing it did not take away."""
+
+    run: str
+    object_kind: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """The findings that the manifest predicts for this run, worked out without a server."""
+
+    run: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A phase could not be finished; the sentence holds no identifier and no content."""
+
+    run: str
+    phase: str
+    error: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunClosed:
+    """The run went through all its phases."""
+
+    run: str
+    at: str
+
+
+Record = (
+    RunOpened
+    | Planted
+    | ClosureFrozen
+    | Observed
+    | Drifted
+    | Called
+    | LeftBehind
+    | Predicted
+    | Failed
+    | RunClosed
+)
+History = tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A judge's answer: the verdict, what decides it, and what was predicted and seen."""
+
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+    expected: tuple[Finding, ...] = ()
+    subjects: tuple[str, ...] = field(default=())
+    held: bool = True
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SeedRow:
+    """One synthetic row to insert; its values are personal data of nobody, yet never shown."""
+
+    store: str
+    table: str
+    values: dict[str, int | float | str | bytes | None]
+    planted: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        return f"SeedRow({self.store}.{self.table})"
