@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
+
+OTHER_SET: Final = "other store set"
+"""The surface of findings about a store set that the run had to leave alone."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -164,6 +168,7 @@ class Trace:
 class TableState:
     """Rows of one table by class, and order-free keyed digests of the rows that must not change.
 
+    In a set that is out of scope every row is a bystander's, the same person's rows too.
     Digests are sums modulo 2**128 of a keyed hash per row, as 32 hexadecimal digits; two
     states compare only if they were taken with the same key, which never leaves the process.
     """
@@ -344,3 +349,25 @@ class SeedRow:
 
     def __repr__(self) -> str:
         return f"SeedRow({self.store}.{self.table})"
+
+
+# --- schemas as found on a server -----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSchema:
+    """One column as the server describes it; `type_name` in the engine's own words."""
+
+    name: str
+    type_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableSchema:
+    """One table as the server describes it; `namespace` is PostgreSQL's schema, else empty."""
+
+    store: str
+    name: str
+    columns: tuple[ColumnSchema, ...]
+    key: tuple[str, ...] = ()
+    namespace: str = ""

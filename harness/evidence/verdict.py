@@ -1,0 +1,136 @@
+"""The verdict document: what `verdict.json` says, in the words of `fixtures/verdict.schema.json`.
+
+Only names of places, counts, pseudonyms and sentences of our own go in. The document is a
+contract with scripts: a change that could break a reader raises `VERSION`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC
+from typing import TYPE_CHECKING, Final, Literal
+
+from harness import __version__
+from harness.errors import EvidenceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from harness.evidence.session import Mode
+    from harness.model import Finding, Judgement, RunOpened
+
+VERSION: Final = 1
+
+Rows = Literal["untouched", "committed", "partial"]
+Grade = Literal["rows"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a verdict speaks about, and what it expressly does not."""
+
+    searched: tuple[str, ...]
+    not_searched: tuple[str, ...]
+    grade: Grade = "rows"
+
+    def __str__(self) -> str:
+        """Say it in the words that follow every verdict."""
+        if not self.not_searched:
+            return self.grade
+        return f"{self.grade}; not searched: {', '.join(self.not_searched)}"
+
+
+def document(  # noqa: PLR0913  # the fields of a document, all by name
+    judgement: Judgement,
+    *,
+    session: str,
+    mode: Mode,
+    rows: Rows,
+    scope: Scope,
+    started_at: datetime,
+    finished_at: datetime,
+    runs: Iterable[RunOpened],
+    timing: Mapping[str, float],
+    partial: str | None = None,
+) -> dict[str, object]:
+    """Return the verdict document of a session.
+
+    Args:
+        judgement: What the judge said about everything the session recorded.
+        session: The name of the session's folder.
+        mode: What kind of session it was.
+        rows: The state of the real stores; a verify session leaves them untouched.
+        scope: What was searched and what was not.
+        started_at: When the session began; with a time zone.
+        finished_at: When the last sweep was judged; with a time zone.
+        runs: The opening records of the runs that were judged.
+        timing: Wall-clock seconds by phase.
+        partial: Why only a part of the scenarios was run; None if all were.
+
+    Raises:
+        EvidenceError: The statements contradict each other, or a time has no zone.
+    """
+    _check(mode, rows, started_at, finished_at)
+    return {
+        "version": VERSION,
+        "harness_version": __version__,
+        "session": session,
+        "mode": mode,
+        "verdict": judgement.verdict.value,
+        "held": judgement.held,
+        "rows": rows,
+        "scope": {
+            "grade": scope.grade,
+            "searched": list(scope.searched),
+            "not_searched": list(scope.not_searched),
+        },
+        "partial": partial,
+        # A run that was cut off before it was opened has no subject.
+        "subjects": [subject for subject in judgement.subjects if subject],
+        "findings": [_finding(finding) for finding in judgement.findings],
+        "expected": [_finding(finding) for finding in judgement.expected],
+        "runs": [_run(run) for run in runs],
+        "started_at": _utc(started_at),
+        "finished_at": _utc(finished_at),
+        "durations_s": {phase: round(seconds, 3) for phase, seconds in timing.items()},
+    }
+
+
+def _check(mode: Mode, rows: Rows, started_at: datetime, finished_at: datetime) -> None:
+    """Refuse a document that would contradict itself.
+
+    Raises:
+        EvidenceError: It would.
+    """
+    if mode != "live" and rows != "untouched":
+        message = f"a session in mode {mode} cannot have changed real stores; this is a bug"
+        raise EvidenceError(message)
+    if started_at.tzinfo is None or finished_at.tzinfo is None:
+        message = "a time in evidence needs its time zone; this is a bug"
+        raise EvidenceError(message)
+    if finished_at < started_at:
+        message = "the session ended before it began: the machine's clock was set back; run again"
+        raise EvidenceError(message)
+
+
+def _finding(finding: Finding) -> dict[str, object]:
+    return {**asdict(finding), "kind": finding.kind.value}
+
+
+def _run(run: RunOpened) -> dict[str, object]:
+    return {
+        "run": run.run,
+        "case": run.case,
+        "engine": run.engine,
+        "engine_version": run.engine_version,
+        "routine": run.routine,
+        "control": run.control,
+        "subject": run.subject,
+        "at": run.at,
+    }
+
+
+def _utc(moment: datetime) -> str:
+    """Return the moment as ISO 8601 in UTC, to the second, ending in Z."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

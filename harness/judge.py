@@ -1,0 +1,258 @@
+"""History -> verdict with findings: a pure function, so that it can be asked again.
+
+Each rule is a function from one run's records to findings; a run's judgement is what its
+rules found, and a session's is what its runs' were. Only unexpected findings decide: a
+*control* is a run that must fail in exactly the way the manifest predicts.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar, cast
+
+from harness.model import (
+    OTHER_SET,
+    Drifted,
+    Failed,
+    Finding,
+    FindingKind,
+    History,
+    Judgement,
+    LeftBehind,
+    Moment,
+    Observed,
+    Part,
+    Planted,
+    Predicted,
+    Record,
+    RunClosed,
+    RunOpened,
+    TableState,
+    Verdict,
+)
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The records of one run, with the questions that rules ask of them."""
+
+    opened: RunOpened
+    records: tuple[Record, ...]
+
+    def all(self, kind: type[R]) -> list[R]:
+        """Return the run's records of one kind, in order."""
+        return [cast("R", record) for record in self.records if isinstance(record, kind)]
+
+    def observed(self, part: Part, moment: Moment) -> Observed | None:
+        """Return the last observation of a store set at a moment, if it was made."""
+        found = [o for o in self.all(Observed) if (o.part, o.moment) == (part, moment)]
+        return found[-1] if found else None
+
+    def finding(
+        self, kind: FindingKind, why: str, *, place: tuple[str, str, str] = ("", "", ""), surface: str = "", count: int = 1
+    ) -> Finding:
+        """Return a finding about this run's engine."""
+        return Finding(kind, self.opened.engine, *place, surface, count, why)
+
+
+def judge(history: History) -> Judgement:
+    """Judge every run of a history, and all of them together.
+
+    Findings that differ only in the run they came from are added up. A history without a
+    run is UNKNOWN: nothing was looked at.
+    """
+    runs = list(runs_of(history))
+    if not runs:
+        nothing = Finding(FindingKind.COVERAGE, "", "", "", "", "session", 1, "nothing was run")
+        return Judgement(Verdict.UNKNOWN, (nothing,))
+    judgements = [judge_run(run) for run in runs]
+    return Judgement(
+        verdict=Verdict.worst(*(judgement.verdict for judgement in judgements)),
+        findings=_added_up(finding for judgement in judgements for finding in judgement.findings),
+        expected=_added_up(finding for judgement in judgements for finding in judgement.expected),
+        subjects=tuple(sorted({run.opened.subject for run in runs})),
+        held=any(judgement.held for judgement in judgements),
+    )
+
+
+def runs_of(history: History) -> Iterator[Run]:
+    """Group a history's records by run, in the order in which runs were opened."""
+    grouped: dict[str, list[Record]] = defaultdict(list)
+    for record in history:
+        grouped[record.run].append(record)
+    for records in grouped.values():
+        opened = next((record for record in records if isinstance(record, RunOpened)), None)
+        # A crash may cut a history anywhere; what has no beginning is judged as unfinished.
+        yield Run(opened or _headless(records[0].run), tuple(records))
+
+
+def judge_run(run: Run) -> Judgement:
+    """Judge one run: apply every rule; in a control, set aside what was predicted."""
+    found = _found(run)
+    control = run.opened.control
+    findings = tuple(unpredicted(run)) if control else found
+    return Judgement(
+        verdict=Verdict.worst(*(finding.kind.verdict for finding in findings)),
+        findings=findings,
+        expected=tuple(one for one in found if one.fact in _predicted(run)) if control else (),
+        subjects=(run.opened.subject,),
+        held=_held(run),
+    )
+
+
+def unpredicted(run: Run) -> list[Finding]:
+    """Return where a run departs from its prediction: findings too many, and findings missing.
+
+    A predicted finding that does not appear is itself a finding: a detector may be blind.
+    """
+    found, predicted = _found(run), _predicted(run)
+    missing = [predicted[fact] for fact in predicted.keys() - {finding.fact for finding in found}]
+    return [
+        *(finding for finding in found if finding.fact not in predicted),
+        *(
+            replace(one, kind=FindingKind.COVERAGE, why=f"predicted but not seen: {one.kind}, {one.why}")
+            for one in sorted(missing)
+        ),
+    ]
+
+
+def _found(run: Run) -> tuple[Finding, ...]:
+    """Apply every rule; a finding that was predicted takes the prediction's better reason."""
+    predicted = _predicted(run)
+    found = (finding for rule in RULES for finding in rule(run))
+    return tuple(predicted.get(finding.fact, finding) for finding in found)
+
+
+def _predicted(run: Run) -> dict[tuple[object, ...], Finding]:
+    return {one.fact: one for record in run.all(Predicted) for one in record.findings}
+
+
+def _held(run: Run) -> bool:
+    before = run.observed(Part.JUDGED, Moment.BEFORE)
+    return before is None or bool(before.traces)
+
+
+def _headless(name: str) -> RunOpened:
+    return RunOpened(name, "", "", "", "", "", control=False, prefix="", subject="", at="")
+
+
+def _added_up(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    grouped: dict[tuple[object, ...], list[Finding]] = defaultdict(list)
+    for finding in findings:
+        grouped[*finding.fact[:-1], finding.why].append(finding)
+    return tuple(
+        sorted(replace(same[0], count=sum(one.count for one in same)) for same in grouped.values())
+    )
+
+
+# --- rules ----------------------------------------------------------------------------------
+
+
+def _unfinished(run: Run) -> Iterator[Finding]:
+    """A run that failed or stopped half way proves nothing."""
+    for failed in run.all(Failed):
+        why = f"{failed.error}: {failed.sentence}"
+        yield run.finding(FindingKind.COVERAGE, why, surface=f"phase {failed.phase}")
+    complete = run.observed(Part.JUDGED, Moment.AFTER) and run.all(RunClosed)
+    if not complete and not run.all(Failed):
+        why = "the run ended before its last phase"
+        yield run.finding(FindingKind.COVERAGE, why, surface=f"run {run.opened.run}")
+
+
+def _unsearched(run: Run) -> Iterator[Finding]:
+    """A surface in scope that was not searched in full leaves the verdict open."""
+    for observed in run.all(Observed):
+        for gap in observed.unsearched:
+            yield run.finding(FindingKind.COVERAGE, gap.why, place=(gap.store, gap.table, ""))
+
+
+def _blind(run: Run) -> Iterator[Finding]:
+    """What was planted must be seen before the erasure, or the sweep is blind there."""
+    before = run.observed(Part.JUDGED, Moment.BEFORE)
+    if before is None:
+        return
+    seen = {(trace.store, trace.table, trace.column): trace.cells for trace in before.traces}
+    for planted in run.all(Planted):
+        for trace in planted.traces:
+            place = (trace.store, trace.table, trace.column)
+            if seen.get(place, 0) != trace.cells:
+                why = f"{trace.cells} cells planted, {seen.get(place, 0)} seen before the erasure"
+                yield run.finding(FindingKind.COVERAGE, why, place=place, count=trace.cells)
+
+
+def _unaccounted(run: Run) -> Iterator[Finding]:
+    """As many bystander rows must be read as were seeded: a table may have gone missing."""
+    before = run.observed(Part.JUDGED, Moment.BEFORE)
+    for planted in run.all(Planted) if before else ():
+        rows = sum(state.bystander_rows for state in before.tables) if before else 0
+        if rows != planted.bystander_rows:
+            why = f"{planted.bystander_rows} bystander rows seeded, {rows} read"
+            yield run.finding(FindingKind.COVERAGE, why, surface="rows", count=abs(rows - planted.bystander_rows))
+
+
+def _traces(run: Run) -> Iterator[Finding]:
+    """Anything of the subject that the last sweep saw remains."""
+    after = run.observed(Part.JUDGED, Moment.AFTER)
+    for trace in after.traces if after else ():
+        why = f"still there after the erasure, as {', '.join(trace.forms)}"
+        place = (trace.store, trace.table, trace.column)
+        yield run.finding(FindingKind.TRACE, why, place=place, count=trace.cells)
+
+
+def _collateral(run: Run) -> Iterator[Finding]:
+    """Rows that are not the subject's must be the same before and after."""
+    yield from _changed(run, Part.JUDGED, "")
+    yield from _changed(run, Part.OTHER, OTHER_SET)
+
+
+def _changed(run: Run, part: Part, surface: str) -> Iterator[Finding]:
+    before, after = run.observed(part, Moment.BEFORE), run.observed(part, Moment.AFTER)
+    if before is None or after is None:
+        return
+    then = {(state.store, state.table): state for state in before.tables}
+    now = {(state.store, state.table): state for state in after.tables}
+    for place in sorted(then.keys() | now.keys()):
+        rows = _rows_changed(then.get(place), now.get(place))
+        if rows:
+            why = f"rows that are not the subject's were changed, at least {rows}"
+            yield run.finding(FindingKind.COLLATERAL, why, place=(*place, ""), surface=surface, count=rows)
+
+
+def _rows_changed(then: TableState | None, now: TableState | None) -> int:
+    """Return at least how many rows changed that had to stay; 0 if none did."""
+    if then is None or now is None:
+        return 1
+    missing = abs(then.bystander_rows - now.bystander_rows) + abs(then.mention_rows - now.mention_rows)
+    same = (then.bystander_digest, then.mention_digest) == (now.bystander_digest, now.mention_digest)
+    return missing or int(not same)
+
+
+def _left_behind(run: Run) -> Iterator[Finding]:
+    """Removing a routine must take away all that installing it made."""
+    for left in run.all(LeftBehind):
+        why = f"{left.object_kind} left in the catalog after the routine was removed"
+        yield run.finding(FindingKind.ROUTINE, why, surface=left.object_kind, count=left.count)
+
+
+def _drift(run: Run) -> Iterator[Finding]:
+    """The connected schema must be the one that the treatments were written for."""
+    for drifted in run.all(Drifted):
+        place = (drifted.store, drifted.table, drifted.column)
+        yield run.finding(FindingKind.DRIFT, drifted.why, place=place)
+
+
+Rule = Callable[[Run], Iterator[Finding]]
+RULES: Final[tuple[Rule, ...]] = (
+    _unfinished,
+    _unsearched,
+    _blind,
+    _unaccounted,
+    _traces,
+    _collateral,
+    _left_behind,
+    _drift,
+)

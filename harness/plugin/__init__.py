@@ -1,0 +1,147 @@
+"""pytest's side of the harness: hooks and fixtures; all else is in the modules beside it.
+
+A session is *active* when it collects scenarios: it then has a stage and evidence, and its
+exit status is the verdict's. The harness's own tests run as ordinary pytest.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Generator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from harness.errors import EvidenceError, RefusalError
+from harness.evidence import allure_results
+from harness.evidence.session import Session
+from harness.plugin import options
+from harness.plugin.redacting import redact_report, redact_terminal
+from harness.redaction import Redactor
+
+if TYPE_CHECKING:
+    from harness.model import EngineChoice
+    from harness.plugin.outcome import Outcome
+    from harness.plugin.staging import Recorded, Stage
+    from harness.population.cases import Case
+
+STAGE: Final = pytest.StashKey["Stage"]()
+OUTCOME: Final = pytest.StashKey["Outcome"]()
+_OWN_TESTS: Final = Path(__file__).resolve().parent.parent / "_tests"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    options.add_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "candidate: judges the routine that --routine names")
+    if not _active(config):
+        return
+    redactor = Redactor()
+    try:
+        request = options.read_request(config)
+        session = Session.create(request.reports, "verify", redactor)
+    except RefusalError as error:
+        raise pytest.UsageError(str(error)) from None
+    # Disposable servers and synthetic people are loaded only once it is sure they are wanted.
+    from harness.plugin.outcome import Outcome  # noqa: PLC0415
+    from harness.plugin.staging import Stage  # noqa: PLC0415
+
+    _route_signals()
+    stage = Stage(request, session, redactor)
+    config.stash[STAGE] = stage
+    config.stash[OUTCOME] = Outcome(stage)
+    config.add_cleanup(stage.close)
+    allure_results.install(config, session, redactor)
+
+
+def _active(config: pytest.Config) -> bool:
+    if config.option.collectonly or config.option.help or config.option.version:
+        return False
+    paths = (Path(str(config.invocation_params.dir), arg.split("::")[0]) for arg in config.args)
+    return not all(path.resolve().is_relative_to(_OWN_TESTS) for path in paths)
+
+
+def _route_signals() -> None:
+    """End on SIGTERM and SIGHUP as on Ctrl-C: servers stopped, evidence finished."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, interrupt)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if stage := session.config.stash.get(STAGE, None):
+        redact_terminal(session.config, stage.redactor)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    stage = metafunc.config.stash.get(STAGE, None)
+    engines = stage.request.engines if stage else ()
+    if "engine" in metafunc.fixturenames:
+        metafunc.parametrize("engine", engines, ids=str, scope="session")
+    if "case" in metafunc.fixturenames:
+        cases = stage.cases if stage else ()
+        metafunc.parametrize("case", cases, ids=[case.name for case in cases], scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what judges a candidate where none is named."""
+    stage = config.stash.get(STAGE, None)
+    if stage and stage.request.candidate is None:
+        items[:] = [item for item in items if item.get_closest_marker("candidate") is None]
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    for item in items[:1]:
+        if outcome := item.config.stash.get(OUTCOME, None):
+            outcome.deselected += len(items)
+
+
+@pytest.fixture(scope="session")
+def stage(pytestconfig: pytest.Config) -> Stage:
+    """The session's stage: disposable servers, store sets, recorded runs."""
+    return pytestconfig.stash[STAGE]
+
+
+@pytest.fixture(scope="session")
+def recorded(stage: Stage, engine: EngineChoice, case: Case) -> Recorded:
+    """The recorded run of one case on one engine, acted once and judged by many."""
+    return stage.recorded(engine, case)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if outcome := item.config.stash.get(OUTCOME, None):
+        redact_report(report, outcome.stage.redactor)
+        outcome.note(report, call.excinfo)
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    outcome = session.config.stash.get(OUTCOME, None)
+    if outcome is None:
+        return
+    outcome.stage.close()
+    outcome.conclude(interrupted=exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED))
+    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        session.exitstatus = outcome.judgement.verdict.exit_code
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    outcome = terminalreporter.config.stash.get(OUTCOME, None)
+    if outcome and outcome.concluded:
+        writer = terminalreporter.config.get_terminal_writer()
+        for line in outcome.summary(width=writer.fullwidth, colour=writer.hasmarkup):
+            terminalreporter.write_line(line)

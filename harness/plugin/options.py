@@ -1,0 +1,119 @@
+"""The command line as one frozen request; bad input ends here, in one sentence and exit 4."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from harness import config as run_config
+from harness.errors import ConfigError, RefusalError
+from harness.identity import WaId, parse_wa_id
+from harness.model import EngineChoice, EngineKind
+
+DOCUMENTED: Final = "documented"
+HARDENED: Final = "hardened"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a verification was asked for; `candidate` is the routine that is judged, if any."""
+
+    engines: tuple[EngineChoice, ...]
+    candidate: str | None
+    reports: Path
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Register the harness's options with pytest."""
+    group = parser.getgroup("erasure", "verified erasure")
+    group.addoption(
+        "--engine",
+        action="append",
+        default=[],
+        metavar="ENGINE",
+        help="mysql, postgres, or one with a version (postgres:13); repeatable; default both",
+    )
+    group.addoption(
+        "--routine",
+        default=None,
+        metavar="ROUTINE",
+        help="the routine to judge: documented; default: none, only the controls run",
+    )
+    group.addoption(
+        "--reports",
+        default=None,
+        metavar="DIR",
+        help="where sessions leave their evidence; default: reports",
+    )
+    group.addoption("--live", action="store_true", help="real stores: not in this version, refused")
+    group.addoption("--wa-id-file", action="append", default=[], metavar="FILE", help="goes with --live; - reads standard input")
+    group.addoption("--wa-id", action="append", default=[], metavar="ID", help="goes with --live; shows in ps and in the shell's history")
+    group.addoption("--db-env", default=None, metavar="FILE", help="goes with --live: the client's own db.env")
+
+
+def read_request(config: pytest.Config) -> Request:
+    """Return the request that the options make.
+
+    Raises:
+        RefusalError: An option's value cannot be used, or the request is not safe.
+    """
+    _refuse_live(config)
+    return Request(
+        engines=_engines(config.getoption("engine")),
+        candidate=_candidate(config.getoption("routine")),
+        reports=Path(config.getoption("reports") or config.rootpath / "reports"),
+    )
+
+
+def _engines(texts: list[str]) -> tuple[EngineChoice, ...]:
+    # Imported here, so that a live run can refuse without ever loading servers.
+    from harness.servers import parse_choice  # noqa: PLC0415
+
+    return tuple(sorted({parse_choice(text) for text in texts or [kind.value for kind in EngineKind]}))
+
+
+def _candidate(text: str | None) -> str | None:
+    if text in {None, DOCUMENTED}:
+        return text
+    if text == HARDENED:
+        raise RefusalError("--routine hardened is not in this version: leave --routine away, or give documented.")
+    raise RefusalError("--routine takes documented in this version: give that, or leave it away.")
+
+
+def _refuse_live(config: pytest.Config) -> None:
+    """Check what live options were given as live will, then refuse: nothing is touched."""
+    subjects = _subjects(config)
+    db_env = config.getoption("db_env")
+    if db_env is not None:
+        variables = {name: os.environ[name] for name in run_config.VARIABLES if name in os.environ}
+        variables |= run_config.read_db_env(Path(db_env))
+        run_config.from_variables(variables, source=Path(db_env).name)
+    if config.getoption("live") or subjects or db_env is not None:
+        raise RefusalError(
+            "This version verifies routines on disposable servers of its own and cannot reach real "
+            "stores: leave --live, --wa-id, --wa-id-file and --db-env away; nothing was touched."
+        )
+
+
+def _subjects(config: pytest.Config) -> list[WaId]:
+    subjects = [parse_wa_id(text) for text in config.getoption("wa_id")]
+    for name in config.getoption("wa_id_file"):
+        lines = [line.strip() for line in _lines(name)]
+        subjects += [parse_wa_id(line) for line in lines if line and not line.startswith("#")]
+    return subjects
+
+
+def _lines(name: str) -> list[str]:
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError("The file given with --wa-id-file is not text in UTF-8: give one wa_id a line.") from error
+    except OSError as error:
+        reason = error.strerror or "unknown error"
+        raise ConfigError(f"The file given with --wa-id-file cannot be read ({reason}).") from error
+    return text.splitlines()

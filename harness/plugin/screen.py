@@ -1,0 +1,128 @@
+"""The last screen: what a tired person must know, in reading order, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from io import StringIO
+from itertools import groupby
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.evidence.verdict import Scope
+from harness.judge import runs_of
+from harness.model import Finding, FindingKind, Judgement, Verdict
+from harness.plugin.staging import Stage
+
+SCOPE: Final = Scope(
+    searched=("every column of every table of every database of the set, for plain forms of the number",),
+    not_searched=("encoded forms", "logs", "media", "engine files", "backups"),
+)
+_STYLES: Final = {Verdict.CLEAR: "bold green", Verdict.TRACE: "bold red", Verdict.UNKNOWN: "bold yellow"}
+_MEANINGS: Final = {
+    Verdict.CLEAR: "nothing unexpected was found",
+    Verdict.TRACE: "something remains, or someone else was changed",
+    Verdict.UNKNOWN: "we could not tell",
+}
+_NEXT: Final = {
+    Verdict.CLEAR: "keep the evidence with the release's papers",
+    Verdict.TRACE: "do not rely on this routine; every finding is in verdict.json",
+    Verdict.UNKNOWN: "mend the cause named above and run again; nothing was proven",
+}
+_SHOWN_TABLES: Final = 40
+_NARROWEST: Final = 80
+
+
+def render(
+    judgement: Judgement, stage: Stage, *, partial: str | None, width: int, colour: bool
+) -> list[str]:
+    """Return the lines of the last screen, for a terminal `width` columns wide."""
+    text = StringIO()
+    console = Console(
+        file=text,
+        width=max(width, _NARROWEST),
+        force_terminal=colour,
+        no_color=not colour,
+        highlight=False,
+    )
+    console.rule()
+    console.print(_headline(judgement, partial))
+    if judgement.findings:
+        console.print(_table(judgement.findings))
+    facts = Table.grid(padding=(0, 2))
+    for name, fact in _facts(judgement, stage):
+        facts.add_row(Text(name, style="bold"), fact)
+    console.print(facts)
+    return text.getvalue().splitlines()
+
+
+def _headline(judgement: Judgement, partial: str | None) -> Text:
+    verdict = judgement.verdict
+    narrowed = f"; partial: {partial}" if partial else ""
+    line = Text(verdict.value, style=_STYLES[verdict])
+    line.append(f" ({SCOPE}{narrowed})", style="default not bold")
+    line.append(f"\n{_MEANINGS[verdict]}; exit {verdict.exit_code}", style="default not bold")
+    if not judgement.held:
+        line.append("; no run held anything of its subject, so nothing is said about erasure")
+    return line
+
+
+def _table(findings: Iterable[Finding]) -> Table:
+    """Return the findings that decide, one line a table or surface."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("finding", "engine", "where", "count", "why"):
+        table.add_column(name, justify="right" if name == "count" else "left", overflow="fold")
+    lines = list(_lines(findings))
+    for line in lines[:_SHOWN_TABLES]:
+        table.add_row(*line)
+    if len(lines) > _SHOWN_TABLES:
+        table.add_row("", "", f"and {len(lines) - _SHOWN_TABLES} more in verdict.json", "", "")
+    return table
+
+
+def _lines(findings: Iterable[Finding]) -> Iterator[tuple[str, str, str, str, str]]:
+    def place(finding: Finding) -> tuple[str, str, str, str, str]:
+        return (finding.kind, finding.engine, finding.store, finding.table, finding.surface)
+
+    for (kind, engine, store, table, surface), found in groupby(sorted(findings, key=place), place):
+        same = list(found)
+        columns = sorted({finding.column for finding in same if finding.column})
+        where = f"{store}.{table}".strip(".") + (f" ({', '.join(columns)})" if columns else "")
+        where = f"{where} in {surface}" if where and surface else where or surface
+        reasons = sorted({finding.why for finding in same})
+        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+        yield kind, engine, where, str(sum(one.count for one in same)), reasons[0] + more
+
+
+def _facts(judgement: Judgement, stage: Stage) -> Iterator[tuple[str, str]]:
+    runs = [run.opened for run in runs_of(stage.records())]
+    versions = sorted({(run.engine, run.engine_version) for run in runs})
+    yield "engines", ", ".join(f"{engine} ({version})" for engine, version in versions) or "none"
+    if judgement.expected:
+        yield "expected", _expected(judgement.expected)
+    routines = sorted({f"{run.routine}{' as a control' if run.control else ''}" for run in runs})
+    yield "runs", f"{len(runs)} of {', '.join(routines) or 'no routine'}"
+    yield "time", _times(stage)
+    yield "evidence", os.path.relpath(stage.session.folder)
+    yield "next", _NEXT[judgement.verdict]
+
+
+def _expected(expected: Iterable[Finding]) -> str:
+    places: dict[str, set[str]] = defaultdict(set)
+    for finding in expected:
+        if finding.kind is FindingKind.TRACE:
+            places[finding.engine].add(finding.place)
+    left = ", ".join(f"{len(columns)} columns on {engine}" for engine, columns in sorted(places.items()))
+    return (
+        f"the vendor's documented routine leaves the subject in {left}, exactly as the "
+        "manifest predicts: never rely on it alone"
+    )
+
+
+def _times(stage: Stage) -> str:
+    parts = [f"{name} {seconds:.1f} s" for name, seconds in stage.durations_s.items()]
+    return f"{', '.join(parts)}; in all {sum(stage.durations_s.values()):.1f} s"

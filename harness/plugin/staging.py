@@ -1,0 +1,213 @@
+"""The stage of a session: its servers, its store sets, and every run recorded once.
+
+Servers and store sets come up when the first scenario asks for them and go when the
+session ends, however it ends. A run acts on the stores once; any number of scenarios judge it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import itertools
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import BinaryIO, Final
+
+from harness import config, history, manifest
+from harness.errors import HarnessError, ServerError, TraceFoundError
+from harness.evidence.session import Session
+from harness.judge import Run, judge_run, runs_of, unpredicted
+from harness.model import EngineChoice, Finding, FindingKind, History, Judgement, Part, Record
+from harness.plugin.options import DOCUMENTED, Request
+from harness.population.cases import CASES, OTHER_PREFIX, PLAIN_PREFIX, Case
+from harness.redaction import Redactor
+from harness.run import Rehearsal, rehearse
+from harness.servers import EmbeddedServer, install, running
+from harness.stores import StoreSet, connect, ddl
+
+_SHOWN: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One recorded run and its judgement; the methods raise what the judgement found."""
+
+    run: Run
+    judgement: Judgement
+
+    def require_none(self, *kinds: FindingKind) -> None:
+        """Raise if the judge found anything of these kinds, predicted or not.
+
+        Raises:
+            TraceFoundError: Something remains, or someone else's data was changed.
+            HarnessError: The run does not tell.
+        """
+        self.require_complete()
+        found = [*self.judgement.findings, *self.judgement.expected]
+        _raise_for([finding for finding in found if finding.kind in kinds])
+
+    def require_as_predicted(self) -> None:
+        """Raise unless the judge found exactly what the manifest predicts, no more, no fewer.
+
+        Raises:
+            TraceFoundError: A finding that was not predicted.
+            HarnessError: The run does not tell, or a predicted finding did not appear.
+        """
+        self.require_complete()
+        _raise_for(unpredicted(self.run))
+
+    def require_complete(self) -> None:
+        """Raise unless the run went through all its phases and searched every surface.
+
+        Raises:
+            HarnessError: Says where it stopped, or what was not searched.
+        """
+        _raise_for([one for one in self.judgement.findings if one.kind is FindingKind.COVERAGE])
+
+
+class UnclearRunError(HarnessError):
+    """A recorded run does not tell; the judge's findings say why."""
+
+
+def _raise_for(findings: list[Finding]) -> None:
+    if not findings:
+        return
+    lines = [f"{one.kind} in {one.engine} {one.place}: {one.count}, {one.why}" for one in findings]
+    more = [f"and {len(lines) - _SHOWN} more: see verdict.json"] if len(lines) > _SHOWN else []
+    message = "\n".join([*lines[:_SHOWN], *more])
+    unclear = any(finding.kind is FindingKind.COVERAGE for finding in findings)
+    raise UnclearRunError(message) if unclear else TraceFoundError(message)
+
+
+@dataclass
+class Stage:
+    """Everything a session acts on; `history` is all that was recorded so far."""
+
+    request: Request
+    session: Session
+    redactor: Redactor
+    durations_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    history: list[Record] = field(default_factory=list)
+    cases: tuple[Case, ...] = CASES
+
+    def __post_init__(self) -> None:
+        self._cleanup = ExitStack()
+        self._manifest = manifest.load()
+        self._servers: dict[EngineChoice, EmbeddedServer] = {}
+        self._sets: dict[tuple[EngineChoice, str], StoreSet] = {}
+        self._recorded: dict[tuple[EngineChoice, str], Recorded] = {}
+        self._serial = itertools.count(1)
+        self._no_servers: ServerError | None = None
+        self._pseudonym_key = secrets.token_bytes(32)
+
+    def recorded(self, engine: EngineChoice, case: Case) -> Recorded:
+        """Return the recorded run of a named case, acting only the first time."""
+        key = (engine, case.name)
+        if key not in self._recorded:
+            with self.recording() as rehearsed:
+                self._recorded[key] = rehearsed(engine, case)
+        return self._recorded[key]
+
+    @contextmanager
+    def recording(self) -> Iterator[Callable[[EngineChoice, Case], Recorded]]:
+        """Yield a function that acts a case and records it; one history file for them all."""
+        path = self.session.run_folder(next(self._serial)) / "history.jsonl"
+        with path.open("ab") as stream:
+            path.chmod(0o600)
+
+            def act(engine: EngineChoice, case: Case) -> Recorded:
+                return self._act(engine, case, stream)
+
+            yield act
+
+    def _act(self, engine: EngineChoice, case: Case, stream: BinaryIO) -> Recorded:
+        for number in case.numbers():
+            self.redactor.register_number(number)
+        records: list[Record] = []
+
+        def record(fact: Record) -> None:
+            records.append(fact)
+            self.history.append(fact)
+            history.write(stream, [fact], redactor=self.redactor)
+
+        rehearsal = Rehearsal(
+            run=f"r{len(self.history)}x{secrets.token_hex(4)}",
+            case=case,
+            engine=engine,
+            sets={
+                Part.JUDGED: self._store_set(engine, case.prefix),
+                Part.OTHER: self._store_set(engine, case.other_prefix),
+            },
+            manifest=self._manifest,
+            routine=DOCUMENTED,
+            control=self.request.candidate != DOCUMENTED,
+            pseudonym=self._pseudonym(case),
+        )
+        with self._timed("runs"):
+            rehearse(rehearsal, record)
+        (run,) = runs_of(tuple(records))
+        return Recorded(run, judge_run(run))
+
+    def _pseudonym(self, case: Case) -> str:
+        number = case.wa_id.number.encode("ascii")
+        return hmac.new(self._pseudonym_key, number, hashlib.sha256).hexdigest()
+
+    def _store_set(self, engine: EngineChoice, prefix: str) -> StoreSet:
+        self._start()
+        if (engine, prefix) not in self._sets:
+            self._create(engine)
+        return self._sets[engine, prefix]
+
+    def _start(self) -> None:
+        """Install and start the servers of all engines asked for, side by side, once."""
+        if self._no_servers:
+            # What failed once is not tried again for every scenario.
+            raise self._no_servers
+        if not self._servers:
+            try:
+                self._launch()
+            except ServerError as error:
+                self._no_servers = error
+                raise
+
+    def _launch(self) -> None:
+        with self._timed("install"):
+            for engine in self.request.engines:
+                install(engine)
+        with self._timed("start"):
+            self._servers = self._cleanup.enter_context(running(self.request.engines))
+        for server in self._servers.values():
+            self.redactor.register_secret(server.environment["WA_DB_PASSWORD"])
+
+    def _create(self, engine: EngineChoice) -> None:
+        stores = [store.name for store in self._manifest.stores]
+        schemas = ddl.committed(self._manifest, engine.kind)
+        variables = self._servers[engine].environment
+        reached = config.from_variables(variables, source="the disposable server's settings")
+        with self._timed("create"):
+            for prefix in (PLAIN_PREFIX, OTHER_PREFIX):
+                store_set = connect(replace(reached, prefix=prefix), stores)
+                self._cleanup.callback(store_set.close)
+                store_set.create(schemas)
+                self._sets[engine, prefix] = store_set
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        started_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self.durations_s[name] += time.monotonic() - started_s
+
+    def close(self) -> None:
+        """Stop every server and remove its folder; harmless when repeated."""
+        with self._timed("stop"):
+            self._cleanup.close()
+
+    def records(self) -> History:
+        """Return everything recorded so far, as one history."""
+        return tuple(self.history)

@@ -1,0 +1,117 @@
+"""The named cases that scenarios judge: a world, the set it lives in, and what is called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from harness.identity import WaId
+from harness.model import Part
+from harness.population.people import Person, mapped_person, person
+from harness.population.world import Event, EventKind, Group, World
+
+PLAIN_PREFIX: Final = ""
+OTHER_PREFIX: Final = "acme_"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One rehearsal on disposable stores.
+
+    `other` lives in a second store set on the same server, which no run may change. The
+    routine is installed in `routine_in`: in the other set only to show what the published,
+    unprefixed original does on a prefixed host. `calls` are the forms in which the number
+    is handed over, one call each.
+    """
+
+    name: str
+    claim: str
+    world: World
+    prefix: str = PLAIN_PREFIX
+    other: World | None = None
+    routine_in: Part = Part.JUDGED
+    calls: tuple[str, ...] = ("number",)
+
+    @property
+    def other_prefix(self) -> str:
+        """The prefix of the second set."""
+        return OTHER_PREFIX if self.prefix == PLAIN_PREFIX else PLAIN_PREFIX
+
+    @property
+    def wa_id(self) -> WaId:
+        """Whom to erase: the phone number, which for a mapped person is not the JID's."""
+        return WaId(self.world.subject.number)
+
+    def numbers(self) -> frozenset[str]:
+        """Every number of everybody in the case, for redaction."""
+        return self.world.numbers() | (self.other.numbers() if self.other else frozenset())
+
+
+def showcase(subject: Person) -> World:
+    """Return a world in which the subject stands in every surface that can hold a person."""
+    ada, bashir, chiara = person(1), person(101), person(1_650)
+    theirs = Group(ada, 1_600_000_001, (ada, bashir, subject))
+    own = Group(subject, 1_600_000_002, (subject, ada, chiara))
+    without = Group(bashir, 1_600_000_003, (ada, bashir, chiara))
+    return World(
+        subject=subject,
+        people=(subject, ada, bashir, chiara),
+        groups=(theirs, own, without),
+        events=(
+            Event(EventKind.DIRECT, subject),
+            Event(EventKind.DIRECT, subject, named=ada),
+            Event(EventKind.DIRECT, ada),
+            Event(EventKind.DIRECT, bashir, named=subject),
+            Event(EventKind.DIRECT, chiara, named=ada),
+            Event(EventKind.GROUP, subject, group=theirs),
+            Event(EventKind.GROUP, ada, group=theirs, named=subject),
+            Event(EventKind.GROUP, chiara, group=own),
+            Event(EventKind.GROUP, subject, group=own, named=chiara),
+            Event(EventKind.GROUP, bashir, group=without),
+            Event(EventKind.MEDIA, subject),
+            Event(EventKind.MEDIA, ada, named=subject),
+            Event(EventKind.MEDIA, bashir),
+            Event(EventKind.CALLBACK, subject),
+            Event(EventKind.CALLBACK, ada, named=subject),
+            Event(EventKind.CALLBACK, chiara, group=own),
+            Event(EventKind.CALLBACK, bashir, named=chiara),
+            Event(EventKind.JOB, subject),
+            Event(EventKind.JOB, ada, named=subject),
+            Event(EventKind.JOB, bashir),
+        ),
+    )
+
+
+def _without(subject: Person) -> World:
+    """Return the showcase of somebody else, in which the subject is nowhere."""
+    stranger = showcase(person(2))
+    return World(subject, stranger.people, stranger.groups, stranger.events)
+
+
+_SUBJECT: Final = person(0)
+_MAPPED: Final = mapped_person(0)
+_NOBODY: Final = person(303)
+
+CASES: Final = (
+    Case("everywhere", "The subject stands in every surface.", showcase(_SUBJECT)),
+    Case("mapped", "The subject's JID differs from the phone number.", showcase(_MAPPED)),
+    Case("unknown", "The subject was never a user.", _without(_NOBODY)),
+    Case("empty", "The stores hold no row at all.", World(_SUBJECT)),
+    Case("twice", "The routine is called again, with the number as text.", showcase(_SUBJECT), calls=("number", "text")),
+    Case("prefixed", "The store set has a prefix.", showcase(_SUBJECT), prefix=OTHER_PREFIX),
+    Case(
+        "two-sets",
+        "A second set on the same server holds the same person.",
+        showcase(_SUBJECT),
+        prefix=OTHER_PREFIX,
+        other=showcase(_SUBJECT),
+    ),
+    Case(
+        "original-on-prefixed-host",
+        "The routine as published, without the prefix, runs on a prefixed host.",
+        showcase(_SUBJECT),
+        prefix=OTHER_PREFIX,
+        other=showcase(_SUBJECT),
+        routine_in=Part.OTHER,
+    ),
+)

@@ -1,0 +1,229 @@
+"""The phases of a run: act on the stores once, and record what was seen.
+
+`rehearse` seeds disposable stores with a case and lets a routine loose on it. It judges
+nothing: every fact goes to `record` as it happens, and `harness.judge` makes of it what it
+can, now or years later.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from harness import routines
+from harness.errors import HarnessError, RoutineError
+from harness.identity import Closure
+from harness.manifest import Manifest
+from harness.model import (
+    Called,
+    ClosureFrozen,
+    Drifted,
+    EngineChoice,
+    Failed,
+    Finding,
+    LeftBehind,
+    Moment,
+    Observed,
+    Part,
+    Planted,
+    Predicted,
+    Record,
+    RunClosed,
+    RunOpened,
+    SeedRow,
+    Trace,
+)
+from harness.routines import Routine
+from harness.routines.prediction import DocumentedPrediction
+from harness.stores import StoreSet, drift
+from harness.stores.sweep import resolve, sweep
+
+if TYPE_CHECKING:
+    from harness.population.cases import Case
+
+Recorder = Callable[[Record], None]
+DIGEST_KEY_BYTES: Final = 32
+
+
+def now() -> str:
+    """Return the time as ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """All that one rehearsal on disposable stores needs.
+
+    `run` is a token of letters and digits, unique on the server; `control` marks a run that
+    must fail exactly as predicted; `pseudonym` names the subject in evidence.
+    """
+
+    run: str
+    case: Case
+    engine: EngineChoice
+    sets: Mapping[Part, StoreSet]
+    manifest: Manifest
+    routine: str
+    control: bool
+    pseudonym: str
+
+
+def rehearse(rehearsal: Rehearsal, record: Recorder) -> None:
+    """Seed, observe, erase, observe again; every fact goes to `record`.
+
+    A phase that fails is recorded with one sentence and ends the run; the routine is
+    removed whatever happened.
+    """
+    judged = rehearsal.sets[Part.JUDGED]
+    record(
+        RunOpened(
+            run=rehearsal.run,
+            case=rehearsal.case.name,
+            mode="verify",
+            engine=str(rehearsal.engine),
+            engine_version=judged.version,
+            routine=rehearsal.routine,
+            control=rehearsal.control,
+            prefix=judged.config.prefix,
+            subject=rehearsal.pseudonym,
+            at=now(),
+        )
+    )
+    operation = _Operation(rehearsal, record, secrets.token_bytes(DIGEST_KEY_BYTES))
+    if operation.finished():
+        record(RunClosed(rehearsal.run, now()))
+
+
+class _PhaseFailed(Exception):  # noqa: N818 - not an error to report: the record was made
+    """A phase failed and was recorded; the run goes no further."""
+
+
+class _Operation:
+    """One run in progress."""
+
+    def __init__(self, rehearsal: Rehearsal, record: Recorder, key: bytes) -> None:
+        self._rehearsal = rehearsal
+        self._record = record
+        self._key = key
+        self._sets = {
+            part: store_set
+            for part, store_set in rehearsal.sets.items()
+            if part is Part.JUDGED or rehearsal.case.other
+        }
+
+    def finished(self) -> bool:
+        """Go through the phases; return whether all of them were reached."""
+        try:
+            with self._phase("seed"):
+                self._seed()
+            with self._phase("connect"):
+                self._introspect()
+            with self._phase("locate"):
+                closure = self._locate()
+            self._observe(Moment.BEFORE, closure)
+            self._erase()
+            self._observe(Moment.AFTER, closure)
+        except _PhaseFailed:
+            return False
+        return True
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except HarnessError as error:
+            self._record(Failed(self._rehearsal.run, name, type(error).__name__, str(error)))
+            raise _PhaseFailed from None
+
+    def _seed(self) -> None:
+        case = self._rehearsal.case
+        worlds = {Part.JUDGED: case.world, Part.OTHER: case.other}
+        rows: dict[Part, Sequence[SeedRow]] = {}
+        for part, store_set in self._sets.items():
+            world = worlds[part]
+            rows[part] = world.rows() if world else ()
+            store_set.clear()
+            store_set.insert(rows[part])
+        self._record(planted(self._rehearsal.run, rows[Part.JUDGED]))
+        self._record(Predicted(self._rehearsal.run, self._predicted(rows)))
+
+    def _predicted(self, rows: Mapping[Part, Sequence[SeedRow]]) -> tuple[Finding, ...]:
+        case = self._rehearsal.case
+        label = str(self._rehearsal.engine)
+        engine = self._rehearsal.engine.kind
+        prediction = DocumentedPrediction(self._rehearsal.manifest, engine, case.wa_id)
+        called = case.routine_in is Part.JUDGED
+        findings = prediction.traces(label, rows[Part.JUDGED], called=called)
+        if not called:
+            findings += prediction.collateral(label, rows[Part.OTHER])
+        return findings
+
+    def _introspect(self) -> None:
+        for found in drift.compare(self._sets[Part.JUDGED], self._rehearsal.manifest):
+            place = (found.store, found.table, found.column)
+            self._record(Drifted(self._rehearsal.run, *place, found.why))
+
+    def _locate(self) -> Closure:
+        known = Closure(self._rehearsal.case.wa_id)
+        closure = resolve(self._sets[Part.JUDGED], self._rehearsal.manifest, known)
+        self._record(ClosureFrozen(self._rehearsal.run, closure.by_kind()))
+        return closure
+
+    def _observe(self, moment: Moment, closure: Closure) -> None:
+        for part, store_set in self._sets.items():
+            with self._phase(f"sweep {moment}"):
+                started_s = time.monotonic()
+                whom = closure if part is Part.JUDGED else None
+                sighting = sweep(store_set, self._rehearsal.manifest, whom, self._key)
+                self._record(
+                    Observed(
+                        run=self._rehearsal.run,
+                        part=part,
+                        moment=moment,
+                        at=now(),
+                        duration_s=round(time.monotonic() - started_s, 3),
+                        size_bytes=sighting.size_bytes,
+                        tables=tuple(sighting.tables),
+                        traces=tuple(sighting.traces),
+                        unsearched=tuple(sighting.unsearched),
+                    )
+                )
+
+    def _erase(self) -> None:
+        where = self._sets[self._rehearsal.case.routine_in]
+        routine = routines.documented(self._rehearsal.manifest, where, self._rehearsal.run)
+        try:
+            with self._phase("install"):
+                routine.install()
+                if not routine.listed():
+                    raise RoutineError("The routine was installed and the catalog does not list it.")
+            for form in self._rehearsal.case.calls:
+                with self._phase("erase"):
+                    self._call(routine, form)
+        finally:
+            with self._phase("remove"):
+                routine.remove()
+                for kind, count in routine.leftovers():
+                    self._record(LeftBehind(self._rehearsal.run, kind, count))
+
+    def _call(self, routine: Routine, form: str) -> None:
+        started_s = time.monotonic()
+        affected_rows = routine.call(self._rehearsal.case.wa_id, form)
+        duration_s = round(time.monotonic() - started_s, 3)
+        self._record(Called(self._rehearsal.run, form, affected_rows, duration_s))
+
+
+def planted(run: str, rows: Sequence[SeedRow]) -> Planted:
+    """Return what the population put in: cells that name the subject, rows that do not."""
+    cells = Counter((row.store, row.table, column) for row in rows for column in row.planted)
+    return Planted(
+        run=run,
+        traces=tuple(Trace(*place, count) for place, count in sorted(cells.items())),
+        bystander_rows=sum(1 for row in rows if not row.planted),
+    )

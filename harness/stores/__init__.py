@@ -1,0 +1,27 @@
+"""The stores of one set on one server: connect, introspect, stream, and nothing by guess."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.config import RunConfig
+from harness.model import EngineKind
+from harness.stores.mysql import MySqlStoreSet
+from harness.stores.postgres import PostgresStoreSet
+from harness.stores.protocol import StoreSet
+
+__all__ = ["StoreSet", "connect"]
+
+
+def connect(config: RunConfig, stores: Sequence[str]) -> StoreSet:
+    """Reach the store set that a configuration names.
+
+    Args:
+        config: Server, credentials and prefix.
+        stores: Logical names of the stores to look for, without the prefix.
+
+    Raises:
+        StoreUnreachableError: The server does not answer, or refuses the credentials.
+    """
+    kind = MySqlStoreSet if config.engine is EngineKind.MYSQL else PostgresStoreSet
+    return kind(config, stores)

@@ -1,0 +1,253 @@
+"""PostgreSQL: one connection per database of the set, rows read with COPY.
+
+COPY TO in text format sends one row per message, and libpq hands each to us whole, so a
+row is never parsed unless it deserves a look.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psycopg2
+import psycopg2.extensions
+
+from harness.config import RunConfig
+from harness.errors import StoreError, StoreUnreachableError
+from harness.model import ColumnSchema, SeedRow, TableSchema
+from harness.stores.protocol import Consumer, Decoder, fold, unreachable
+
+_CONNECT_TIMEOUT_S: Final = 10
+_MAINTENANCE_DATABASE: Final = "postgres"
+# Equal values must be equal bytes in every session.
+_SESSION: Final = (
+    "-c client_encoding=UTF8 -c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres "
+    "-c extra_float_digits=3 -c bytea_output=hex -c statement_timeout=0 -c row_security=off"
+)
+
+# Tables with rows of their own: ordinary, and materialized views, which keep copies.
+# Partitioned parents hold none, and foreign tables show another server's.
+_TABLES = """
+    SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
+           coalesce(a.attnum = ANY (i.indkey::int2[]), false)
+    FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+    WHERE c.relkind IN ('r', 'm')
+      AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_t%'
+    ORDER BY n.nspname, c.relname, a.attnum"""
+
+_ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
+_ESCAPED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+
+
+def quoted(name: str) -> str:
+    """Return a name as a PostgreSQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+class PostgresStoreSet:
+    """A store set on PostgreSQL; see `harness.stores.protocol.StoreSet`."""
+
+    def __init__(self, config: RunConfig, stores: Sequence[str]) -> None:
+        self.config = config
+        self._names = tuple(stores)
+        self._databases: dict[str, str] | None = None
+        self._connections: dict[str, psycopg2.extensions.connection] = {}
+        with self._wrapped("could not be reached or refused the credentials"):
+            server = self._connection(_MAINTENANCE_DATABASE)
+            self.version = str(server.get_parameter_status("server_version"))
+
+    def databases(self) -> Mapping[str, str]:
+        if self._databases is None:
+            rows = self._rows(_MAINTENANCE_DATABASE, "SELECT datname FROM pg_database")
+            self._databases = fold(self._names, (row[0] for row in rows), self.config.prefix)
+        return self._databases
+
+    def create(self, schemas: Mapping[str, str]) -> None:
+        for store in schemas:
+            database = quoted(self.config.database(store))
+            self._run(_MAINTENANCE_DATABASE, f"CREATE DATABASE {database}")
+        self._databases = None
+        for store, sql in schemas.items():
+            self.execute(store, sql)
+
+    def drop(self) -> None:
+        for database in self.databases().values():
+            if connection := self._connections.pop(database, None):
+                connection.close()
+            self._run(_MAINTENANCE_DATABASE, f"DROP DATABASE {quoted(database)}")
+        self._databases = None
+
+    def tables(self) -> tuple[TableSchema, ...]:
+        return tuple(
+            table
+            for store, database in self.databases().items()
+            for table in self._tables_of(store, database)
+        )
+
+    def _tables_of(self, store: str, database: str) -> Iterator[TableSchema]:
+        found: dict[tuple[str, str], list[tuple[str, str, bool]]] = defaultdict(list)
+        for namespace, table, name, type_name, in_key in self._rows(database, _TABLES):
+            found[namespace, table].append((name, type_name, in_key))
+        for (namespace, table), columns in found.items():
+            yield TableSchema(
+                store=store,
+                name=table,
+                columns=tuple(ColumnSchema(name, type_name) for name, type_name, _ in columns),
+                key=tuple(name for name, _, in_key in columns if in_key),
+                namespace=namespace,
+            )
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        databases = tuple(self.databases().values())
+        for database in databases:
+            self._run(database, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+        for database in databases:
+            self._run(database, "COMMIT")
+
+    def scan(self, table: TableSchema, consume: Consumer) -> int:
+        columns = ", ".join(quoted(column.name) for column in table.columns)
+        source = f"{quoted(table.namespace)}.{quoted(table.name)}"
+        sink = _Sink(consume)
+        database = self.databases()[table.store]
+        with self._wrapped(), self._connection(database).cursor() as cursor:
+            # ONLY: a child table's rows are read with the child.
+            cursor.copy_expert(f"COPY (SELECT {columns} FROM ONLY {source}) TO STDOUT", sink)
+        return sink.size_bytes
+
+    def decoder(self, table: TableSchema) -> Decoder:
+        binary = tuple(column.type_name == "bytea" for column in table.columns)
+
+        def decode_row(row: bytes) -> tuple[bytes | None, ...]:
+            return decode(row, binary)
+
+        return decode_row
+
+    def insert(self, rows: Iterable[SeedRow]) -> None:
+        batches: dict[str, dict[tuple[str, tuple[str, ...]], list[tuple[object, ...]]]]
+        batches = defaultdict(lambda: defaultdict(list))
+        for row in rows:
+            key = (row.table, tuple(row.values))
+            batches[row.store][key].append(tuple(row.values.values()))
+        for store, tables in batches.items():
+            connection = self._connection(self.databases()[store])
+            with self._wrapped(), connection, connection.cursor() as cursor:
+                for (table, columns), values in tables.items():
+                    names = ", ".join(map(quoted, columns))
+                    marks = "(" + ", ".join(["%s"] * len(columns)) + ")"
+                    lines = b", ".join(cursor.mogrify(marks, row) for row in values)
+                    head = f"INSERT INTO {quoted(table)} ({names}) VALUES "
+                    cursor.execute(head.encode() + lines)
+
+    def clear(self) -> None:
+        for table in self.tables():
+            self.execute(table.store, f"DELETE FROM {quoted(table.namespace)}.{quoted(table.name)}")
+
+    def execute(self, store: str, sql: str, values: Sequence[object] = ()) -> int:
+        return self._run(self.databases()[store], sql, values)
+
+    def query(self, store: str, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self._rows(self.databases()[store], sql, values)
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
+
+    def _connection(self, database: str) -> psycopg2.extensions.connection:
+        if database not in self._connections:
+            connection = psycopg2.connect(
+                host=self.config.hostname,
+                port=self.config.port,
+                user=self.config.username,
+                password=self.config.password.reveal(),
+                dbname=database,
+                connect_timeout=_CONNECT_TIMEOUT_S,
+                options=_SESSION,
+                **_tls_options(self.config),
+            )
+            connection.autocommit = True
+            self._connections[database] = connection
+        return self._connections[database]
+
+    def _run(self, database: str, sql: str, values: Sequence[object] = ()) -> int:
+        with self._wrapped(), self._connection(database).cursor() as cursor:
+            cursor.execute(sql, tuple(values) or None)
+            return max(cursor.rowcount, 0)
+
+    def _rows(self, database: str, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        with self._wrapped(), self._connection(database).cursor() as cursor:
+            cursor.execute(sql, tuple(values) or None)
+            return list(cursor.fetchall())
+
+    @contextmanager
+    def _wrapped(self, lost: str = "stopped answering") -> Iterator[None]:
+        """Turn the driver's errors, which quote row values, into ours, which do not."""
+        try:
+            yield
+        except psycopg2.Error as error:
+            code = error.pgcode
+            gone = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+            if (gone and code is None) or (code or "").startswith(("08", "28", "57P", "53300")):
+                raise StoreUnreachableError(unreachable(self.config, lost)) from None
+            raise StoreError(
+                f"PostgreSQL refused a statement with SQLSTATE {code}: look the code up in "
+                "PostgreSQL's manual."
+            ) from None
+
+
+def _tls_options(config: RunConfig) -> dict[str, str]:
+    if config.tls is None:
+        return {}
+    options = {"sslmode": "verify-ca" if config.tls.verify else "require"}
+    for name, path in (
+        ("sslrootcert", config.tls.ca),
+        ("sslcert", config.tls.cert),
+        ("sslkey", config.tls.key),
+    ):
+        if path:
+            options[name] = str(path)
+    return options
+
+
+class _Sink:
+    """The file that COPY writes to: psycopg2 calls `write` once per row."""
+
+    def __init__(self, consume: Consumer) -> None:
+        self._consume = consume
+        self.size_bytes = 0
+
+    def write(self, row: bytes) -> None:
+        self.size_bytes += len(row)
+        self._consume(row)
+
+
+def decode(row: bytes, binary: Sequence[bool]) -> tuple[bytes | None, ...]:
+    """Take a row of COPY's text format apart; `binary` tells which columns are bytea.
+
+    Source: PostgreSQL documentation, COPY, "Text Format".
+    """
+    cells = row.removesuffix(b"\n").split(b"\t")
+    return tuple(_cell(cell, is_binary) for cell, is_binary in zip(cells, binary, strict=True))
+
+
+def _cell(cell: bytes, is_binary: bool) -> bytes | None:
+    if cell == rb"\N":
+        return None
+    text = _ESCAPE.sub(_unescape, cell) if b"\\" in cell else cell
+    return bytes.fromhex(text[2:].decode("ascii")) if is_binary else text
+
+
+def _unescape(match: re.Match[bytes]) -> bytes:
+    return _ESCAPED.get(match[1], match[1])

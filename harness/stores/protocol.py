@@ -1,0 +1,113 @@
+"""What every engine must offer: one protocol, so that sweeps and runs know no engine.
+
+A store set is all stores under one prefix on one server. Rows travel as *encoded rows*:
+the bytes in which the server sent them, one row each, never parsed unless something in
+them deserves a look. An engine that sends the same row as the same bytes makes both the
+search and the fingerprint one pass over those bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from harness.config import RunConfig
+from harness.model import SeedRow, TableSchema
+
+Consumer = Callable[[bytes], object]
+Decoder = Callable[[bytes], tuple[bytes | None, ...]]
+
+
+class StoreSet(Protocol):
+    """All stores under one prefix on one server, reached through one configuration.
+
+    Every method raises `StoreUnreachableError` when the connection is lost, and
+    `StoreError` when the server refuses; neither carries the driver's text.
+    """
+
+    config: RunConfig
+    version: str
+
+    def databases(self) -> Mapping[str, str]:
+        """Return the stores present, by logical name, with their names on the server."""
+        ...
+
+    def create(self, schemas: Mapping[str, str]) -> None:
+        """Create the stores that `schemas` names, each from its SQL; disposable servers only."""
+        ...
+
+    def drop(self) -> None:
+        """Drop every store of the set; disposable servers only."""
+        ...
+
+    def tables(self) -> tuple[TableSchema, ...]:
+        """Return every table of every store present that holds rows of its own."""
+        ...
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Read all that is scanned inside from one consistent, read-only snapshot per database."""
+        ...
+
+    def scan(self, table: TableSchema, consume: Consumer) -> int:
+        """Hand every row, encoded, to `consume`, in no particular order; return bytes read.
+
+        Rows stream: memory does not grow with the table. The encoding is the same for
+        equal values in every session, whatever the server's or the client's locale.
+        """
+        ...
+
+    def decoder(self, table: TableSchema) -> Decoder:
+        """Return the function that takes an encoded row of the table apart into cells.
+
+        A cell is the value's text in UTF-8, a binary value's own bytes, or None for NULL.
+        """
+        ...
+
+    def insert(self, rows: Iterable[SeedRow]) -> None:
+        """Insert rows, in the order given, in one transaction per database."""
+        ...
+
+    def clear(self) -> None:
+        """Delete every row of every table; disposable servers only."""
+        ...
+
+    def execute(self, store: str, sql: str, values: Sequence[object] = ()) -> int:
+        """Run one statement in a store's database; return the affected rows it reports."""
+        ...
+
+    def query(self, store: str, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run one query in a store's database and return its rows."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection; harmless when called again."""
+        ...
+
+
+def fold(names: Iterable[str], present: Iterable[str], prefix: str) -> dict[str, str]:
+    """Match logical store names with database names on the server.
+
+    A client that created its databases unquoted on PostgreSQL had their names folded to
+    lower case, so the folded name serves where the exact one is absent.
+    """
+    on_server = set(present)
+    found = {}
+    for name in names:
+        exact = prefix + name
+        for candidate in (exact, exact.lower()):
+            if candidate in on_server:
+                found[name] = candidate
+                break
+    return found
+
+
+def unreachable(config: RunConfig, why: str) -> str:
+    """Word the sentence for a server that cannot be reached or went away."""
+    hint = ""
+    if config.engine.value == "postgres" and config.port == 3306:
+        hint = " (3306 is the template's port; PostgreSQL usually listens on 5432)"
+    return (
+        f"{config.engine.title} at {config.hostname}:{config.port}{hint} {why}: "
+        "see that the server is up and WA_DB_* are right, then run again."
+    )
