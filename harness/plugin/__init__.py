@@ -83,13 +83,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each scenario the engines asked for, and the named cases where it wants them."""
     stage = metafunc.config.stash.get(STAGE, None)
-    engines = stage.request.engines if stage else ()
+    if stage is None or metafunc.definition.path.is_relative_to(_OWN_TESTS):
+        return
     if "engine" in metafunc.fixturenames:
-        metafunc.parametrize("engine", engines, ids=str, scope="session")
+        metafunc.parametrize("engine", stage.request.engines, ids=str, scope="session")
     if "case" in metafunc.fixturenames:
-        cases = stage.cases if stage else ()
-        metafunc.parametrize("case", cases, ids=[case.name for case in cases], scope="session")
+        names = [case.name for case in stage.cases]
+        metafunc.parametrize("case", stage.cases, ids=names, scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -123,7 +125,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if outcome := item.config.stash.get(OUTCOME, None):
-        redact_report(report, outcome.stage.redactor)
+        redact_report(report, call.excinfo, outcome.stage.redactor)
         outcome.note(report, call.excinfo)
     return report
 

@@ -6,6 +6,7 @@ from typing import Any, TextIO
 
 import pytest
 
+from harness.errors import HarnessError, TraceFoundError
 from harness.redaction import Redactor
 
 
@@ -31,13 +32,20 @@ def redact_terminal(config: pytest.Config, redactor: Redactor) -> None:
     writer._file = _RedactedStream(writer._file, redactor)  # type: ignore[assignment]  # duck-typed
 
 
-def redact_report(report: pytest.TestReport, redactor: Redactor) -> None:
-    """Redact a test's report in place: junit files and the terminal are made from it."""
-    if report.longrepr is not None and not isinstance(report.longrepr, tuple):
-        plain = str(report.longrepr)
-        if redactor.redact(plain) != plain:
-            report.longrepr = redactor.redact(plain)
+def redact_report(
+    report: pytest.TestReport, error: pytest.ExceptionInfo[BaseException] | None, redactor: Redactor
+) -> None:
+    """Redact a test's report in place: junit files and the terminal are made from it.
+
+    What the harness raises on purpose is a sentence for people and needs no traceback.
+    """
+    if report.failed and error and isinstance(error.value, TraceFoundError | HarnessError):
+        report.longrepr = redactor.redact(str(error.value))
     elif isinstance(report.longrepr, tuple):
         path, line, reason = report.longrepr
         report.longrepr = (path, line, redactor.redact(reason))
-    report.sections = [(redactor.redact(name), redactor.redact(text)) for name, text in report.sections]
+    elif report.longrepr is not None and (plain := str(report.longrepr)) != redactor.redact(plain):
+        report.longrepr = redactor.redact(plain)
+    report.sections = [
+        (redactor.redact(name), redactor.redact(text)) for name, text in report.sections
+    ]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from io import StringIO
-from itertools import groupby
 from typing import Final
 
 from rich.console import Console
@@ -33,7 +32,7 @@ _NEXT: Final = {
     Verdict.TRACE: "do not rely on this routine; every finding is in verdict.json",
     Verdict.UNKNOWN: "mend the cause named above and run again; nothing was proven",
 }
-_SHOWN_TABLES: Final = 40
+_SHOWN_REASONS: Final = 12
 _NARROWEST: Final = 80
 
 
@@ -52,7 +51,7 @@ def render(
     console.rule()
     console.print(_headline(judgement, partial))
     if judgement.findings:
-        console.print(_table(judgement.findings))
+        console.print(_reasons(judgement.findings))
     facts = Table.grid(padding=(0, 2))
     for name, fact in _facts(judgement, stage):
         facts.add_row(Text(name, style="bold"), fact)
@@ -71,31 +70,24 @@ def _headline(judgement: Judgement, partial: str | None) -> Text:
     return line
 
 
-def _table(findings: Iterable[Finding]) -> Table:
-    """Return the findings that decide, one line a table or surface."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("finding", "engine", "where", "count", "why"):
-        table.add_column(name, justify="right" if name == "count" else "left", overflow="fold")
-    lines = list(_lines(findings))
-    for line in lines[:_SHOWN_TABLES]:
-        table.add_row(*line)
-    if len(lines) > _SHOWN_TABLES:
-        table.add_row("", "", f"and {len(lines) - _SHOWN_TABLES} more in verdict.json", "", "")
-    return table
-
-
-def _lines(findings: Iterable[Finding]) -> Iterator[tuple[str, str, str, str, str]]:
-    def place(finding: Finding) -> tuple[str, str, str, str, str]:
-        return (finding.kind, finding.engine, finding.store, finding.table, finding.surface)
-
-    for (kind, engine, store, table, surface), found in groupby(sorted(findings, key=place), place):
-        same = list(found)
-        columns = sorted({finding.column for finding in same if finding.column})
-        where = f"{store}.{table}".strip(".") + (f" ({', '.join(columns)})" if columns else "")
-        where = f"{where} in {surface}" if where and surface else where or surface
-        reasons = sorted({finding.why for finding in same})
-        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-        yield kind, engine, where, str(sum(one.count for one in same)), reasons[0] + more
+def _reasons(findings: Iterable[Finding]) -> Table:
+    """Return the findings that decide, by reason: the rarest reason of each engine first."""
+    places: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
+    for finding in findings:
+        table = ".".join(part for part in (finding.store, finding.table) if part)
+        place = table or finding.surface
+        reason = finding.why if not table or not finding.surface else f"{finding.surface}: {finding.why}"
+        places[finding.engine, finding.kind.value, reason][place] += finding.count
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    ordered = sorted(places.items(), key=lambda entry: (entry[0][0], len(entry[1]), entry[0][1:]))
+    for (engine, kind, reason), counts in ordered[:_SHOWN_REASONS]:
+        listed = ", ".join(f"{place} {count}" for place, count in sorted(counts.items()))
+        grid.add_row(Text(engine or "-", style="bold"), kind, Text(f"{reason}:\n{listed}"))
+    if len(ordered) > _SHOWN_REASONS:
+        grid.add_row("", "", f"and {len(ordered) - _SHOWN_REASONS} more reasons in verdict.json")
+    return grid
 
 
 def _facts(judgement: Judgement, stage: Stage) -> Iterator[tuple[str, str]]:

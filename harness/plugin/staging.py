@@ -30,6 +30,7 @@ from harness.servers import EmbeddedServer, install, running
 from harness.stores import StoreSet, connect, ddl
 
 _SHOWN: Final = 6
+_LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,11 @@ class Recorded:
             HarnessError: Says where it stopped, or what was not searched.
         """
         _raise_for([one for one in self.judgement.findings if one.kind is FindingKind.COVERAGE])
+
+
+def _token() -> str:
+    """Return a run's name: letters only, so that no digit run can be taken for a number."""
+    return "".join(secrets.choice(_LETTERS) for _ in range(10))
 
 
 class UnclearRunError(HarnessError):
@@ -135,7 +141,7 @@ class Stage:
             history.write(stream, [fact], redactor=self.redactor)
 
         rehearsal = Rehearsal(
-            run=f"r{len(self.history)}x{secrets.token_hex(4)}",
+            run=_token(),
             case=case,
             engine=engine,
             sets={

@@ -1,0 +1,223 @@
+"""The judge: each rule finds its fault, and finds nothing in a run without one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.judge import RULES, Run, judge, judge_run, runs_of, unpredicted
+from harness.model import (
+    OTHER_SET,
+    Called,
+    Drifted,
+    Failed,
+    Finding,
+    FindingKind,
+    History,
+    LeftBehind,
+    Moment,
+    Observed,
+    Part,
+    Planted,
+    Predicted,
+    RunClosed,
+    RunOpened,
+    TableState,
+    Trace,
+    Unsearched,
+    Verdict,
+)
+
+RUN = "one"
+STATE = TableState("messageStore", "messages", 2, 1, 7, "aa", "bb")
+SEEN = Trace("messageStore", "messages", "data", 3, ("bare number",))
+PLANTED = Trace("messageStore", "messages", "data", 3)
+OPENED = RunOpened(RUN, "case", "verify", "mysql:5.6", "5.6.24", "documented", False, "", "p", "now")
+
+
+def observed(part: Part, moment: Moment, **changes: Any) -> Observed:
+    """Return an observation: the subject before, nothing of them after."""
+    traces = (SEEN,) if (part, moment) == (Part.JUDGED, Moment.BEFORE) else ()
+    made = Observed(RUN, part, moment, "now", 0.1, 100, (STATE,), traces)
+    return replace(made, **changes)
+
+
+BEFORE = observed(Part.JUDGED, Moment.BEFORE)
+AFTER = observed(Part.JUDGED, Moment.AFTER, tables=(replace(STATE, subject_rows=0),))
+OTHER = tuple(observed(Part.OTHER, moment) for moment in Moment)
+GOOD: History = (
+    OPENED,
+    Planted(RUN, (PLANTED,), 7),
+    BEFORE,
+    OTHER[0],
+    Called(RUN, "number", 0, 0.1),
+    AFTER,
+    OTHER[1],
+    RunClosed(RUN, "now"),
+)
+
+
+def swapped(old: object, new: object) -> History:
+    """Return the good history with one record replaced."""
+    return tuple(new if record is old else record for record in GOOD)  # type: ignore[misc]
+
+
+def without(old: object) -> History:
+    """Return the good history with one record left out."""
+    return tuple(record for record in GOOD if record is not old)
+
+
+def found(history: History) -> set[tuple[str, str]]:
+    """Return kind and place of every finding."""
+    return {(finding.kind.value, finding.place) for finding in judge(history).findings}
+
+
+def test_a_run_without_a_fault_is_clear() -> None:
+    """Nothing left and nobody changed is CLEAR, without a finding."""
+    judgement = judge(GOOD)
+    assert (judgement.verdict, judgement.findings, judgement.held) == (Verdict.CLEAR, (), True)
+
+
+def state(**changes: Any) -> tuple[TableState, ...]:
+    """Return the only table's state after the erasure, changed."""
+    return (replace(AFTER.tables[0], **changes),)
+
+
+TABLE = "messageStore.messages"
+FAULTS = {
+    "trace": (swapped(AFTER, replace(AFTER, traces=(SEEN,))), ("trace", f"{TABLE}.data"), Verdict.TRACE),
+    "bystander gone": (swapped(AFTER, replace(AFTER, tables=state(bystander_rows=6))), ("collateral", TABLE), Verdict.TRACE),
+    "bystander changed": (swapped(AFTER, replace(AFTER, tables=state(bystander_digest="cc"))), ("collateral", TABLE), Verdict.TRACE),
+    "mention gone": (swapped(AFTER, replace(AFTER, tables=state(mention_rows=0))), ("collateral", TABLE), Verdict.TRACE),
+    "mention changed": (swapped(AFTER, replace(AFTER, tables=state(mention_digest="cc"))), ("collateral", TABLE), Verdict.TRACE),
+    "table gone": (swapped(AFTER, replace(AFTER, tables=())), ("collateral", TABLE), Verdict.TRACE),
+    "other set changed": (
+        swapped(OTHER[1], replace(OTHER[1], tables=state(bystander_digest="cc"))),
+        ("collateral", TABLE),
+        Verdict.TRACE,
+    ),
+    "left behind": ((*GOOD, LeftBehind(RUN, "user mapping", 3)), ("routine", "user mapping"), Verdict.TRACE),
+    "drift": ((*GOOD, Drifted(RUN, "waweb", "visits", "", "unknown")), ("drift", "waweb.visits"), Verdict.TRACE),
+    "unsearched": (
+        swapped(AFTER, replace(AFTER, unsearched=(Unsearched("waweb", "contacts", "denied"),))),
+        ("coverage", "waweb.contacts"),
+        Verdict.UNKNOWN,
+    ),
+    "blind": (swapped(BEFORE, replace(BEFORE, traces=())), ("coverage", f"{TABLE}.data"), Verdict.UNKNOWN),
+    "half blind": (
+        swapped(BEFORE, replace(BEFORE, traces=(replace(SEEN, cells=2),))),
+        ("coverage", f"{TABLE}.data"),
+        Verdict.UNKNOWN,
+    ),
+    "rows not read": (
+        swapped(BEFORE, replace(BEFORE, tables=(replace(STATE, bystander_rows=6),))),
+        ("coverage", "rows"),
+        Verdict.UNKNOWN,
+    ),
+    "failed": ((*GOOD[:-1], Failed(RUN, "erase", "StoreError", "gone")), ("coverage", "phase erase"), Verdict.UNKNOWN),
+    "cut off": (GOOD[:4], ("coverage", "run one"), Verdict.UNKNOWN),
+    "not closed": (GOOD[:-1], ("coverage", "run one"), Verdict.UNKNOWN),
+    "no beginning": (GOOD[1:5], ("coverage", "run one"), Verdict.UNKNOWN),
+    "no last sweep": (without(AFTER), ("coverage", "run one"), Verdict.UNKNOWN),
+    "nothing at all": ((), ("coverage", "session"), Verdict.UNKNOWN),
+}
+
+
+@pytest.mark.parametrize(("history", "finding", "verdict"), FAULTS.values(), ids=FAULTS.keys())
+def test_each_fault_turns_the_verdict(history: History, finding: tuple[str, str], verdict: Verdict) -> None:
+    """Each fault alone gives its finding and its verdict."""
+    assert finding in found(history)
+    assert judge(history).verdict is verdict
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_each_rule_is_needed(rule: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any one rule, at least one of the faults above would pass unseen."""
+    monkeypatch.setattr("harness.judge.RULES", tuple(one for one in RULES if one is not rule))
+    unseen = [name for name, (history, finding, _) in FAULTS.items() if finding not in found(history)]
+    assert unseen
+
+
+def control(*predicted: Finding) -> History:
+    """Return a control run that leaves a trace, with these predictions."""
+    opened = replace(OPENED, control=True)
+    after = replace(AFTER, traces=(SEEN,))
+    kept = [opened if r is OPENED else after if r is AFTER else r for r in GOOD]
+    return (*kept, Predicted(RUN, predicted))
+
+
+RIGHT = Finding(FindingKind.TRACE, "mysql:5.6", "messageStore", "messages", "data", "", 3, "as published")
+
+
+def test_a_predicted_finding_does_not_decide() -> None:
+    """In a control, what was predicted goes to the expected findings, with its better reason."""
+    judgement = judge(control(RIGHT))
+    assert (judgement.verdict, judgement.findings, judgement.expected) == (Verdict.CLEAR, (), (RIGHT,))
+
+
+def test_a_candidate_is_not_excused() -> None:
+    """The same findings decide when the routine is the one to be judged."""
+    history = tuple(replace(r, control=False) if isinstance(r, RunOpened) else r for r in control(RIGHT))
+    judgement = judge(history)
+    assert (judgement.verdict, judgement.findings) == (Verdict.TRACE, (RIGHT,))
+
+
+@pytest.mark.parametrize("change", [{"count": 2}, {"column": "raw_data"}, {"table": "chats"}, {"surface": OTHER_SET}], ids=str)
+def test_a_prediction_that_is_off_is_two_findings(change: dict[str, Any]) -> None:
+    """A prediction must fit to the cell: else what was seen is unexpected, and what was not is missing."""
+    judgement = judge(control(replace(RIGHT, **change)))
+    assert {finding.kind for finding in judgement.findings} == {FindingKind.TRACE, FindingKind.COVERAGE}
+    assert judgement.verdict is Verdict.UNKNOWN
+    assert judgement.expected == ()
+
+
+def test_a_predicted_finding_that_does_not_appear_is_a_finding() -> None:
+    """A detector that sees less than predicted may be blind: UNKNOWN."""
+    more = replace(RIGHT, table="chats")
+    (run,) = runs_of(control(RIGHT, more))
+    assert [finding.table for finding in unpredicted(run)] == ["chats"]
+    assert judge_run(run).verdict is Verdict.UNKNOWN
+
+
+def test_a_subject_found_nowhere_is_nothing_held() -> None:
+    """CLEAR without a trace before says that nothing was held."""
+    history = tuple(r for r in swapped(BEFORE, replace(BEFORE, traces=())) if not isinstance(r, Planted))
+    judgement = judge(history)
+    assert (judgement.verdict, judgement.held) == (Verdict.CLEAR, False)
+
+
+def renamed(history: History, run: str) -> History:
+    """Return the history under another run's name."""
+    return tuple(replace(record, run=run) for record in history)
+
+
+def test_merging_is_concatenation() -> None:
+    """Histories judged together give the worst verdict, in whatever order they are merged."""
+    bad = renamed(FAULTS["trace"][0], "two")
+    unclear = renamed(FAULTS["failed"][0], "three")
+    assert judge(GOOD + bad).verdict is Verdict.TRACE
+    assert judge(GOOD + bad + unclear) == judge(unclear + (bad + GOOD))
+    assert judge(unclear + bad).verdict is Verdict.UNKNOWN
+
+
+def test_records_of_runs_may_interleave() -> None:
+    """Runs recorded side by side are told apart by name."""
+    other = renamed(GOOD, "two")
+    mixed = tuple(record for pair in zip(GOOD, other, strict=True) for record in pair)
+    assert [run.opened.run for run in runs_of(mixed)] == ["one", "two"]
+    assert judge(mixed).verdict is Verdict.CLEAR
+
+
+def test_equal_findings_of_several_runs_are_added_up() -> None:
+    """Two runs that leave three cells each leave six, as one finding."""
+    leaves = FAULTS["trace"][0]
+    (finding,) = judge(leaves + renamed(leaves, "two")).findings
+    assert finding.count == 6
+
+
+def test_asking_again_gives_the_same_answer() -> None:
+    """A judgement is a function of the history alone."""
+    assert judge(GOOD) == judge(GOOD)
+    assert isinstance(next(runs_of(GOOD)), Run)
