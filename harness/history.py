@@ -115,11 +115,11 @@ def _decode(line: bytes, number: int) -> Record:
     """
     kind = "record"
     try:
-        document = json.loads(line)
+        document = json.loads(line.decode("ascii"))
         kind = _kind(document)
         record: Record = _CONVERTER.structure(document, Record)  # type: ignore[arg-type]  # a union
         # cattrs turns "5" into 5 and fills in defaults; written back, such a line differs.
-        exact = json.dumps(document) == _encode(record)[:-1].decode("ascii")
+        exact = _encode(record) == line + b"\n"
     except Exception:  # noqa: BLE001  # whatever cattrs and json raise quotes the content
         exact = False
     if not exact:

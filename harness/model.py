@@ -38,7 +38,7 @@ class EngineKind(StrEnum):
     POSTGRES = "postgres"
 
     @property
-    def title(self) -> str:
+    def proper_name(self) -> str:
         """The engine's name as its makers write it."""
         return {"mysql": "MySQL", "postgres": "PostgreSQL"}[self.value]
 

@@ -60,8 +60,9 @@ def now() -> str:
 class Rehearsal:
     """All that one rehearsal on disposable stores needs.
 
-    `run` is a token of letters and digits, unique on the server; `control` marks a run that
-    must fail exactly as predicted; `pseudonym` names the subject in evidence.
+    `run` is a token of letters and digits, unique on the server; `sets` has the other store
+    set only where the case needs one; `control` marks a run that must fail exactly as
+    predicted; `pseudonym` names the subject in evidence.
     """
 
     run: str
@@ -111,11 +112,7 @@ class _Operation:
         self._rehearsal = rehearsal
         self._record = record
         self._key = key
-        self._sets = {
-            part: store_set
-            for part, store_set in rehearsal.sets.items()
-            if part is Part.JUDGED or rehearsal.case.other
-        }
+        self._sets = rehearsal.sets
 
     def finished(self) -> bool:
         """Go through the phases; return whether all of them were reached."""

@@ -99,6 +99,20 @@ def test_every_form_is_seen_and_replaced(redactor: Redactor, form: str) -> None:
     assert redacted.endswith("> stays"), form
 
 
+@pytest.mark.parametrize("separators", [":::", ", ,", "'''", "\n\r\n", "|*~"])
+def test_registered_numbers_go_however_they_are_separated(
+    redactor: Redactor, separators: str
+) -> None:
+    """Free text is stricter than a phone number's separators: any character may stand between."""
+    assert redactor.redact(f"<{grouped(separators)}>") == f"<{NUMBER_MARK}>"
+
+
+def test_zero_bytes_do_not_hide_a_number(redactor: Redactor) -> None:
+    """UTF-16 that was taken for text is redacted as text."""
+    text = "".join(f"{character}\0" for character in f"({fictional()})")
+    assert redactor.redact(text) == f"({NUMBER_MARK})"
+
+
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16"])
 def test_utf_16_is_searched(redactor: Redactor, encoding: str) -> None:
     """A number in a UTF-16 file is a leak."""
@@ -205,7 +219,7 @@ PIECES = st.one_of(
     st.sampled_from([" ", "-", ".", "0", "00", "+", "%20", "%", "\\u00a0", "\\x", "\\", "&#32;"]),
     st.from_regex(r"[0-9]{1,5}", fullmatch=True),
     NUMBERS,
-    NUMBERS.map(lambda number: " ".join(number)),
+    NUMBERS.map(" ".join),
     NUMBERS.map(lambda number: "\u00a0-".join((number[:1], number[1:4], number[4:]))),
     NUMBERS.map(lambda number: quote(f"+{number} ", safe="")),
     NUMBERS.map(lambda number: number.encode().hex()),

@@ -419,6 +419,21 @@ def test_ctrl_c_stops_the_servers_and_removes_their_folders() -> None:
     assert not any(folder.exists() for folder in folders)
 
 
+def test_many_runs_that_come_and_go_at_once_do_not_take_each_others_folders() -> None:
+    """The common folder is made and removed by whoever is first and last."""
+    code = """
+from harness.servers.account import server_account
+from harness.servers.private_folder import make_private_folder
+for _ in range(50):
+    folder = make_private_folder("empty", server_account())
+    assert (folder.path / "owner.lock").exists()
+    folder.remove()
+    assert not folder.path.exists()
+"""
+    with start_python(code) as one, start_python(code) as two, start_python(code) as three:
+        assert [process.wait(30) for process in (one, two, three)] == [0, 0, 0]
+
+
 def test_two_runs_live_side_by_side() -> None:
     """Each has its own folder and port; the end of one leaves the other alone."""
     with running([POSTGRES]) as first:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,7 @@ _FOLDER_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
 # Consonants only: neither a word nor a digit run can come out.
 _LETTERS: Final = "bcdfghjkmnpqrstvwxz"
+_NAME: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z-(?:verify|rehearse|audit|live)-[a-z]{8}")
 _PROBE_SIZE_BYTES: Final = 64 * 1024
 
 
@@ -36,12 +38,16 @@ class Session:
         """Take over a folder that `create` has made, here or in another process.
 
         Raises:
-            EvidenceError: There is no such folder.
+            EvidenceError: There is no such folder, or it is not a session's.
         """
         if not folder.is_dir():
             message = "the session's folder is gone; nothing can be written to it"
             raise EvidenceError(message)
         self._folder = folder.resolve()
+        # Taking the reports folder for a session's would publish and sweep the wrong place.
+        if not _NAME.fullmatch(self._folder.name):
+            message = "this is not a session's folder; make one with Session.create"
+            raise EvidenceError(message)
         self._mode: Mode = mode
         self._redactor = redactor
 

@@ -6,10 +6,8 @@ exit status is the verdict's. The harness's own tests run as ordinary pytest.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Generator
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -18,6 +16,7 @@ from harness.errors import EvidenceError, RefusalError
 from harness.evidence import allure_results
 from harness.evidence.session import Session
 from harness.plugin import options
+from harness.plugin.interruption import Interruption
 from harness.plugin.redacting import redact_report, redact_terminal
 from harness.redaction import Redactor
 
@@ -45,18 +44,18 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         request = options.read_request(config)
         session = Session.create(request.reports, "verify", redactor)
+        results = allure_results.install(config, session, redactor)
     except RefusalError as error:
         raise pytest.UsageError(str(error)) from None
     # Disposable servers and synthetic people are loaded only once it is sure they are wanted.
     from harness.plugin.outcome import Outcome  # noqa: PLC0415
     from harness.plugin.staging import Stage  # noqa: PLC0415
 
-    _route_signals()
     stage = Stage(request, session, redactor)
     config.stash[STAGE] = stage
-    config.stash[OUTCOME] = Outcome(stage)
+    config.stash[OUTCOME] = Outcome(stage, results)
+    config.pluginmanager.register(Interruption(), "erasure-interruption")
     config.add_cleanup(stage.close)
-    allure_results.install(config, session, redactor)
 
 
 def _active(config: pytest.Config) -> bool:
@@ -64,16 +63,6 @@ def _active(config: pytest.Config) -> bool:
         return False
     paths = (Path(str(config.invocation_params.dir), arg.split("::")[0]) for arg in config.args)
     return not all(path.resolve().is_relative_to(_OWN_TESTS) for path in paths)
-
-
-def _route_signals() -> None:
-    """End on SIGTERM and SIGHUP as on Ctrl-C: servers stopped, evidence finished."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    for name in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, interrupt)
 
 
 @pytest.hookimpl(trylast=True)
@@ -133,12 +122,16 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     outcome = session.config.stash.get(OUTCOME, None)
-    if outcome is None:
+    interruption = session.config.pluginmanager.get_plugin("erasure-interruption")
+    if outcome is None or interruption is None:
         return
+    interruption.ignore()
+    if interruption.happened:
+        exitstatus = pytest.ExitCode.INTERRUPTED
+    ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
     outcome.stage.close()
-    outcome.conclude(interrupted=exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED))
-    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        session.exitstatus = outcome.judgement.verdict.exit_code
+    outcome.conclude(interrupted=not ended)
+    session.exitstatus = outcome.judgement.verdict.exit_code if ended else exitstatus
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

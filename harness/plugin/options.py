@@ -103,17 +103,30 @@ def _refuse_live(config: pytest.Config) -> None:
 def _subjects(config: pytest.Config) -> list[WaId]:
     subjects = [parse_wa_id(text) for text in config.getoption("wa_id")]
     for name in config.getoption("wa_id_file"):
-        lines = [line.strip() for line in _lines(name)]
+        lines = [line.strip() for line in _lines(config, name)]
         subjects += [parse_wa_id(line) for line in lines if line and not line.startswith("#")]
     return subjects
 
 
-def _lines(name: str) -> list[str]:
+def _lines(config: pytest.Config, name: str) -> list[str]:
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError("The file given with --wa-id-file is not text in UTF-8: give one wa_id a line.") from error
+        text = _standard_input(config) if name == "-" else Path(name).read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError(
+            "The file given with --wa-id-file is not text in UTF-8: give one wa_id a line."
+        ) from None
     except OSError as error:
-        reason = error.strerror or "unknown error"
-        raise ConfigError(f"The file given with --wa-id-file cannot be read ({reason}).") from error
+        raise ConfigError(
+            f"The file given with --wa-id-file cannot be read ({error.strerror}): mend the path."
+        ) from None
     return text.splitlines()
+
+
+def _standard_input(config: pytest.Config) -> str:
+    """Read what pytest's capturing otherwise hides from tests."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    capture.suspend_global_capture(in_=True)
+    try:
+        return sys.stdin.read()
+    finally:
+        capture.resume_global_capture()

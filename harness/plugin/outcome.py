@@ -12,8 +12,10 @@ from typing import Final
 
 import pytest
 
+from harness import __version__
 from harness.errors import HarnessError, TraceFoundError
 from harness.evidence import verdict
+from harness.evidence.allure_results import RedactingLogger, write_environment
 from harness.judge import judge, runs_of
 from harness.model import Finding, FindingKind, Judgement, Verdict
 from harness.plugin import screen
@@ -26,8 +28,9 @@ _JUDGED: Final = (TraceFoundError, UnclearRunError)
 class Outcome:
     """Collects while tests run, concludes once at the end."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, results: RedactingLogger) -> None:
         self.stage = stage
+        self._results = results
         self.deselected = 0
         self.judgement = Judgement(Verdict.UNKNOWN)
         self.concluded = False
@@ -56,17 +59,28 @@ class Outcome:
         """Judge the session's history and write its evidence; the folder is searched last."""
         if interrupted:
             self._doubt("session", "the session was interrupted or ran nothing")
-        self._decide(judge(self.stage.records()))
+        if self._results.lost:
+            self._doubt("evidence", f"{self._results.lost} Allure results could not be written")
         session = self.stage.session
-        session.write_json("verdict.json", self._document())
+        write_environment(session, self._environment())
+        self._write(judge(self.stage.records()))
         if leaking := session.sweep():
-            why = f"the evidence itself holds a number or a password in {', '.join(leaking)}: delete that folder"
+            files = ", ".join(leaking)
+            why = f"the evidence itself holds a number or a password in {files}: delete that folder"
             leak = Finding(FindingKind.SURFACE, "", "", "", "", "evidence", len(leaking), why)
             self._unclear.append(leak)
-            self._decide(self.judgement)
-            session.write_json("verdict.json", self._document())
+            self._write(self.judgement)
         session.publish()
         self.concluded = True
+
+    def _write(self, judged: Judgement) -> None:
+        self._decide(judged)
+        self.stage.session.write_json("verdict.json", self._document())
+
+    def _environment(self) -> dict[str, str]:
+        runs = [run.opened for run in runs_of(self.stage.records())]
+        engines = {f"engine {run.engine}": run.engine_version for run in runs}
+        return {"harness": __version__, "mode": "verify", **engines}
 
     def _decide(self, judged: Judgement) -> None:
         findings = (*judged.findings, *(one for one in self._unclear if one not in judged.findings))

@@ -53,6 +53,8 @@ def render(
     if judgement.findings:
         console.print(_reasons(judgement.findings))
     facts = Table.grid(padding=(0, 2))
+    facts.add_column(no_wrap=True)
+    facts.add_column(overflow="fold")
     for name, fact in _facts(judgement, stage):
         facts.add_row(Text(name, style="bold"), fact)
     console.print(facts)

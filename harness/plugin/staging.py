@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
 from harness import config, history, manifest
@@ -23,7 +23,7 @@ from harness.evidence.session import Session
 from harness.judge import Run, judge_run, runs_of, unpredicted
 from harness.model import EngineChoice, Finding, FindingKind, History, Judgement, Part, Record
 from harness.plugin.options import DOCUMENTED, Request
-from harness.population.cases import CASES, OTHER_PREFIX, PLAIN_PREFIX, Case
+from harness.population.cases import CASES, Case
 from harness.redaction import Redactor
 from harness.run import Rehearsal, rehearse
 from harness.servers import EmbeddedServer, install, running
@@ -140,14 +140,14 @@ class Stage:
             self.history.append(fact)
             history.write(stream, [fact], redactor=self.redactor)
 
+        sets = {Part.JUDGED: self._store_set(engine, case.prefix)}
+        if case.other:
+            sets[Part.OTHER] = self._store_set(engine, case.other_prefix)
         rehearsal = Rehearsal(
             run=_token(),
             case=case,
             engine=engine,
-            sets={
-                Part.JUDGED: self._store_set(engine, case.prefix),
-                Part.OTHER: self._store_set(engine, case.other_prefix),
-            },
+            sets=sets,
             manifest=self._manifest,
             routine=DOCUMENTED,
             control=self.request.candidate != DOCUMENTED,
@@ -165,7 +165,7 @@ class Stage:
     def _store_set(self, engine: EngineChoice, prefix: str) -> StoreSet:
         self._start()
         if (engine, prefix) not in self._sets:
-            self._create(engine)
+            self._sets[engine, prefix] = self._create(engine, prefix)
         return self._sets[engine, prefix]
 
     def _start(self) -> None:
@@ -189,17 +189,14 @@ class Stage:
         for server in self._servers.values():
             self.redactor.register_secret(server.environment["WA_DB_PASSWORD"])
 
-    def _create(self, engine: EngineChoice) -> None:
-        stores = [store.name for store in self._manifest.stores]
-        schemas = ddl.committed(self._manifest, engine.kind)
-        variables = self._servers[engine].environment
+    def _create(self, engine: EngineChoice, prefix: str) -> StoreSet:
+        variables = {**self._servers[engine].environment, "WA_DB_NAME_PREFIX": prefix}
         reached = config.from_variables(variables, source="the disposable server's settings")
         with self._timed("create"):
-            for prefix in (PLAIN_PREFIX, OTHER_PREFIX):
-                store_set = connect(replace(reached, prefix=prefix), stores)
-                self._cleanup.callback(store_set.close)
-                store_set.create(schemas)
-                self._sets[engine, prefix] = store_set
+            store_set = connect(reached, [store.name for store in self._manifest.stores])
+            self._cleanup.callback(store_set.close)
+            store_set.create(ddl.committed(self._manifest, engine.kind))
+        return store_set
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:

@@ -91,7 +91,7 @@ class DocumentedPrediction:
 
 def _unnamed(table: Table, engine: EngineKind) -> str:
     if table.vendor:
-        return f"the published {engine.title} version forgets this table"
+        return f"the published {engine.proper_name} version forgets this table"
     return "the published map does not name this table"
 
 

@@ -86,7 +86,7 @@ class EmbeddedServer:
     @property
     def title(self) -> str:
         """Kind and series as in messages, such as ``MySQL 5.6``."""
-        return f"{self.choice.kind.title} {self.choice.series}"
+        return f"{self.choice.kind.proper_name} {self.choice.series}"
 
     @property
     def pid(self) -> int:
@@ -202,7 +202,7 @@ def launch(choice: EngineChoice, port: int | None = None) -> EmbeddedServer:
         return _launch_installed(choice, installed, port or _free_port())
     except OSError as error:
         raise ServerError(
-            f"{choice.kind.title} {choice.series} could not be started "
+            f"{choice.kind.proper_name} {choice.series} could not be started "
             f"({os.strerror(errno_of(error))}): set TMPDIR to a writable folder with 300 MB free "
             "and run again."
         ) from error

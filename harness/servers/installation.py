@@ -80,4 +80,4 @@ def _target(pin: Pin) -> Path:
 
 
 def _title(choice: EngineChoice) -> str:
-    return f"{choice.kind.title} {choice.series}"
+    return f"{choice.kind.proper_name} {choice.series}"

@@ -83,7 +83,7 @@ def pin_of(choice: EngineChoice) -> Pin:
     Raises:
         ServerError: the choice is not pinned, or not for this platform.
     """
-    _require_platform()
+    require_platform()
     folder = ENGINES_FOLDER / f"{choice.kind}-{choice.series}"
     if not (folder / "package-lock.json").is_file():
         raise ServerError(f"There is no pinned package for {choice}: see fixtures/engines.")
@@ -100,7 +100,7 @@ def folder_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _require_platform() -> None:
+def require_platform() -> None:
     """Refuse platforms that the pinned binaries were not built for.
 
     Raises:

@@ -25,6 +25,7 @@ from harness.servers.account import Account
 # A socket's path must fit into sockaddr_un (108 bytes), a server's socket name included.
 _LONGEST_PATH_BYTES = 80
 _OWNER_LOCK = "owner.lock"
+_TURN = "turn.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,9 @@ class PrivateFolder:
 
     def remove(self) -> None:
         """End every process in the folder, remove it and let go of the lock."""
-        end_processes_in(self.path)
-        shutil.rmtree(self.path, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            os.close(self.lock)
+        _clear(self.path, self.lock)
+        with contextlib.suppress(OSError), _turn(self.path.parent):
+            _remove_if_empty(self.path.parent)
 
 
 def make_private_folder(name: str, account: Account) -> PrivateFolder:
@@ -50,10 +50,8 @@ def make_private_folder(name: str, account: Account) -> PrivateFolder:
         OSError: the temporary folder is full or read-only.
     """
     parent = _usable_parent(account)
-    parent.mkdir(mode=0o700, exist_ok=True)
-    _require_ours(parent)
-    parent.chmod(_mode(account))
     with _turn(parent):
+        parent.chmod(_mode(account))
         path = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
         lock = os.open(path / _OWNER_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -65,6 +63,9 @@ def sweep_up() -> int:
     """Remove what runs left behind that did not end by themselves; return how many folders.
 
     Folders of runs that are alive are left alone.
+
+    Raises:
+        OSError: the temporary folder is full or read-only.
     """
     removed = 0
     for parent in _parents():
@@ -73,6 +74,7 @@ def sweep_up() -> int:
         with _turn(parent):
             for path in parent.iterdir():
                 removed += path.is_dir() and _sweep(path)
+            _remove_if_empty(parent)
     return removed
 
 
@@ -122,19 +124,46 @@ def _sweep(path: Path) -> bool:
     except BlockingIOError:
         os.close(lock)
         return False
-    PrivateFolder(path, lock).remove()
+    _clear(path, lock)
     return True
+
+
+def _clear(path: Path, lock: int) -> None:
+    """End the processes in a folder, remove it and close the descriptor of its lock."""
+    end_processes_in(path)
+    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.close(lock)
 
 
 @contextlib.contextmanager
 def _turn(parent: Path) -> Iterator[None]:
-    """Keep other processes from making or sweeping folders between mkdir and flock."""
-    descriptor = os.open(parent / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Make `parent` if need be, and keep others from making or sweeping folders in it.
+
+    Raises:
+        ServerError: it belongs to someone else.
+    """
+    while True:
+        with contextlib.suppress(FileExistsError):
+            parent.mkdir(mode=0o700)
+        with contextlib.suppress(FileNotFoundError):
+            _require_ours(parent)
+            descriptor = os.open(parent / _TURN, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:
+                break
+            os.close(descriptor)  # whoever had the turn before us removed it with the parent
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
+
+
+def _remove_if_empty(parent: Path) -> None:
+    """Remove `parent` when no server's folder is left in it; the caller holds its turn."""
+    if [path.name for path in parent.iterdir()] == [_TURN]:
+        (parent / _TURN).unlink()
+        parent.rmdir()
 
 
 def _parents() -> tuple[Path, ...]:

@@ -64,7 +64,7 @@ class Site:
         if _NO_SPACE.search(self.log_text()):
             step = f"free 300 MB in {place}, or let TMPDIR name another folder, and run again"
         return ServerError(
-            f"{self.choice.kind.title} {self.choice.series}: {what}; {words}; {step}."
+            f"{self.choice.kind.proper_name} {self.choice.series}: {what}; {words}; {step}."
         )
 
     def leashed(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import pymysql
@@ -28,13 +28,16 @@ _UNREACHABLE: Final = frozenset({0, 1040, 1044, 1045, 1053, 2002, 2003, 2006, 20
 _MAX_PACKET: Final = 0xFFFFFF
 _END_OF_ROWS, _ERROR, _NULL = 0xFE, 0xFF, 0xFB
 
-# Two queries, since 5.6 opens every table once more for a join of the two.
+# Separate queries, since 5.6 opens every table once more for a join.
 _TABLES = """
     SELECT table_name FROM information_schema.tables
     WHERE table_schema = %s AND table_type = 'BASE TABLE' ORDER BY table_name"""
 _COLUMNS = """
-    SELECT table_name, column_name, column_type, column_key FROM information_schema.columns
+    SELECT table_name, column_name, column_type FROM information_schema.columns
     WHERE table_schema = %s ORDER BY table_name, ordinal_position"""
+_KEYS = """
+    SELECT table_name, column_name FROM information_schema.key_column_usage
+    WHERE table_schema = %s AND constraint_name = 'PRIMARY' ORDER BY table_name, ordinal_position"""
 
 
 def quoted(name: str) -> str:
@@ -49,6 +52,7 @@ class MySqlStoreSet:
         self.config = config
         self._names = tuple(stores)
         self._databases: dict[str, str] | None = None
+        self._streaming = False
         with self._wrapped("could not be reached or refused the credentials"):
             self._connection = pymysql.connect(
                 host=config.hostname,
@@ -93,17 +97,15 @@ class MySqlStoreSet:
         )
 
     def _tables_of(self, store: str, database: str) -> Iterator[TableSchema]:
-        found: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
-        for table, name, type_name, key in self._rows(_COLUMNS, (database,)):
-            found[str(table)].append((str(name), str(type_name), str(key)))
+        columns: dict[str, list[ColumnSchema]] = defaultdict(list)
+        for table, name, type_name in self._rows(_COLUMNS, (database,)):
+            columns[str(table)].append(ColumnSchema(str(name), str(type_name)))
+        keys: dict[str, list[str]] = defaultdict(list)
+        for table, name in self._rows(_KEYS, (database,)):
+            keys[str(table)].append(str(name))
         for (table,) in self._rows(_TABLES, (database,)):
-            columns = found[str(table)]
-            yield TableSchema(
-                store=store,
-                name=str(table),
-                columns=tuple(ColumnSchema(name, type_name) for name, type_name, _ in columns),
-                key=tuple(name for name, _, key in columns if key == "PRI"),
-            )
+            name = str(table)
+            yield TableSchema(store, name, tuple(columns[name]), tuple(keys[name]))
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -112,18 +114,31 @@ class MySqlStoreSet:
         try:
             yield
         except BaseException:
-            # Rows may be half read, so the connection is of no further use.
-            self.close()
+            self._abandon()
             raise
         self._run("COMMIT")
 
+    def _abandon(self) -> None:
+        """End the transaction; a connection with rows half read is of no further use."""
+        if self._streaming:
+            self.close()
+            return
+        with suppress(pymysql.err.Error):
+            self._connection.rollback()
+
     def scan(self, table: TableSchema, consume: Consumer) -> int:
         columns = ", ".join(_selected(column) for column in table.columns)
-        database = quoted(self.databases()[table.store])
+        source = f"{quoted(self.databases()[table.store])}.{quoted(table.name)}"
+        self._streaming = True
         with self._wrapped():
-            return _stream(
-                self._connection, f"SELECT {columns} FROM {database}.{quoted(table.name)}", consume
-            )
+            try:
+                size_bytes = _stream(self._connection, f"SELECT {columns} FROM {source}", consume)
+            except pymysql.err.MySQLError:
+                # The server's own error ends the rows; the connection can go on.
+                self._streaming = False
+                raise
+        self._streaming = False
+        return size_bytes
 
     def decoder(self, table: TableSchema) -> Decoder:
         return decode

@@ -108,6 +108,6 @@ def unreachable(config: RunConfig, why: str) -> str:
     if config.engine.value == "postgres" and config.port == 3306:
         hint = " (3306 is the template's port; PostgreSQL usually listens on 5432)"
     return (
-        f"{config.engine.title} at {config.hostname}:{config.port}{hint} {why}: "
+        f"{config.engine.proper_name} at {config.hostname}:{config.port}{hint} {why}: "
         "see that the server is up and WA_DB_* are right, then run again."
     )

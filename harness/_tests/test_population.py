@@ -1,0 +1,95 @@
+"""Synthetic people are nobody, and the showcase puts the subject everywhere."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+
+from harness.manifest import Manifest
+from harness.population.cases import CASES, showcase
+from harness.population.people import CAPACITY, mapped_person, person
+from harness.population.strategies import worlds
+from harness.population.world import World
+
+FICTION = re.compile(r"1[2-9]\d\d55501\d\d|447700900\d{3}|3363998\d{4}|55209?5550\d{4}")
+# Places of people that no world fills: what a deployment puts there is not known.
+UNFILLED = {
+    ("contactStore", "wa_contacts", column)
+    for column in ("status", "display_name", "given_name", "family_name", "wa_name", "sort_name", "nickname", "company", "title")
+} | {
+    ("waweb", "contacts", "name"),
+    ("clusterStore", "cluster_info", "value"),
+    ("configStore", "settings", "value"),
+}
+# Keys and key material, never text; and message ids, whose encoded form is not searched yet.
+OPAQUE = {"public_key", "private_key", "record", "last_alice_base_key", "key_id", "msg_key_id"}
+
+
+def test_everybody_is_somebody_else() -> None:
+    """No two persons share a number, and every number lies in a range that is nobody's."""
+    people = [*map(person, range(CAPACITY)), *map(mapped_person, range(10_000))]
+    numbers = [number for one in people for number in one.numbers]
+    assert len(numbers) == len(set(numbers))
+    assert all(FICTION.fullmatch(number) for number in numbers)
+
+
+def test_a_mapped_person_has_another_number_in_the_jid() -> None:
+    """The JID of a mapped person lacks the phone number's ninth digit."""
+    mapped = mapped_person(7)
+    assert mapped.jid_number != mapped.number
+    assert len(mapped.numbers) == 2
+
+
+def test_the_showcase_puts_the_subject_into_every_surface(described: Manifest) -> None:
+    """Every column that can hold a person holds the subject somewhere in the showcase."""
+    planted = {
+        (row.store, row.table, column)
+        for row in showcase(person(0)).rows()
+        for column in row.planted
+    }
+    holding = {
+        (table.store, table.name, column.name)
+        for table in described.tables.values()
+        for column in table.columns
+        if column.kind.role != "none" and column.name not in OPAQUE
+    }
+    assert holding - planted == UNFILLED
+
+
+def test_every_table_has_rows_that_are_not_the_subjects(described: Manifest) -> None:
+    """In the showcase every table holds somebody else's row, so that harm to it can be seen."""
+    bystanders = {(row.store, row.table) for row in showcase(person(0)).rows() if not row.planted}
+    assert bystanders == set(described.tables)
+
+
+@settings(max_examples=200)
+@given(world=worlds())
+def test_what_is_planted_is_where_the_number_stands(world: World) -> None:
+    """The cells marked as planted are those that hold the number, and no others, as plain search sees it."""
+    numbers = sorted(world.subject.numbers, key=len, reverse=True)
+    plain = re.compile(r"(?<!\d)(?:" + "|".join(numbers) + r")(?!\d)")
+    for row in world.rows():
+        texts = {name: _text(value) for name, value in row.values.items()}
+        assert {name for name, text in texts.items() if plain.search(text)} == row.planted
+
+
+def _text(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+@settings(max_examples=50)
+@given(world=worlds())
+def test_worlds_show_no_number(world: World) -> None:
+    """Printing a world, as Hypothesis does on failure, shows nobody's number."""
+    shown = repr(world) + repr(world.people) + repr(world.events) + repr(world.rows())
+    assert not re.search(r"\d{7}", re.sub(r"0x[0-9a-f]+", "", shown))
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_a_case_is_told_apart(case: object) -> None:
+    """Case names are unique, since runs are recorded under them."""
+    names = [one.name for one in CASES]
+    assert len(names) == len(set(names))
+    assert not re.search(r"\d{7}", repr(case))
