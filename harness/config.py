@@ -32,6 +32,7 @@ VARIABLES: Final = (
     "WA_DB_SSL_KEY",
     "WA_DB_SSL_VERIFY",
 )
+_LONGEST_PREFIX: Final = 40
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"0", "false", "no", "off"})
 
@@ -76,10 +77,14 @@ def read_db_env(path: Path) -> dict[str, str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path.name} is not a text file in UTF-8: give the client's own db.env.") from error
+        raise ConfigError(
+            f"{path.name} is not a text file in UTF-8: give the client's own db.env."
+        ) from error
     except OSError as error:
         reason = error.strerror or "unknown error"
-        raise ConfigError(f"{path.name} cannot be read ({reason}): give a readable db.env.") from error
+        raise ConfigError(
+            f"{path.name} cannot be read ({reason}): give a readable db.env."
+        ) from error
     found: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(text.replace("\r\n", "\n").replace("\r", "\n"))):
         if binding.error or (binding.key and binding.value is None):
@@ -142,10 +147,13 @@ def _number(
 
 
 def _prefix(value: str, source: str) -> str:
-    if len(value) <= 40 and all(part.isascii() and (part.isalnum() or part in "_-$") for part in value):
+    if len(value) <= _LONGEST_PREFIX and all(
+        part.isascii() and (part.isalnum() or part in "_-$") for part in value
+    ):
         return value
     raise ConfigError(
-        f"WA_DB_NAME_PREFIX in {source} must be at most 40 of the letters, digits, _, - and $."
+        f"WA_DB_NAME_PREFIX in {source} must be at most {_LONGEST_PREFIX} letters, digits, "
+        "underscores, hyphens and dollar signs: set it as the client has it."
     )
 
 
@@ -155,7 +163,9 @@ def _idle_timeout(variables: Mapping[str, str], engine: EngineKind, source: str)
         return None
     timeout_ms = _number(variables, name, "", source, largest=2**31 - 1)
     if engine is EngineKind.POSTGRES:
-        warnings.warn(f"{name} in {source} is ignored: PostgreSQL has no such setting.", stacklevel=3)
+        warnings.warn(
+            f"{name} in {source} is ignored: PostgreSQL has no such setting.", stacklevel=3
+        )
         return None
     return timeout_ms
 
@@ -166,7 +176,9 @@ def _tls(variables: Mapping[str, str], source: str) -> TlsSettings | None:
         text = variables.get(f"WA_DB_SSL_{part}", "").strip()
         files[part] = Path(text) if text else None
         if text and not Path(text).is_file():
-            raise ConfigError(f"WA_DB_SSL_{part} in {source} names no readable file: mend the path.")
+            raise ConfigError(
+                f"WA_DB_SSL_{part} in {source} names no readable file: mend the path."
+            )
     verify = variables.get("WA_DB_SSL_VERIFY", "").strip().lower()
     if verify and verify not in _YES | _NO:
         raise ConfigError(f"WA_DB_SSL_VERIFY in {source} must be true or false.")

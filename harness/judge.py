@@ -53,7 +53,13 @@ class Run:
         return found[-1] if found else None
 
     def finding(
-        self, kind: FindingKind, why: str, *, place: tuple[str, str, str] = ("", "", ""), surface: str = "", count: int = 1
+        self,
+        kind: FindingKind,
+        why: str,
+        *,
+        place: tuple[str, str, str] = ("", "", ""),
+        surface: str = "",
+        count: int = 1,
     ) -> Finding:
         """Return a finding about this run's engine."""
         return Finding(kind, self.opened.engine, *place, surface, count, why)
@@ -114,7 +120,9 @@ def unpredicted(run: Run) -> list[Finding]:
     return [
         *(finding for finding in found if finding.fact not in predicted),
         *(
-            replace(one, kind=FindingKind.COVERAGE, why=f"predicted but not seen: {one.kind}, {one.why}")
+            replace(
+                one, kind=FindingKind.COVERAGE, why=f"predicted but not seen: {one.kind}, {one.why}"
+            )
             for one in sorted(missing)
         ),
     ]
@@ -191,7 +199,9 @@ def _unaccounted(run: Run) -> Iterator[Finding]:
         rows = sum(state.bystander_rows for state in before.tables) if before else 0
         if rows != planted.bystander_rows:
             why = f"{planted.bystander_rows} bystander rows seeded, {rows} read"
-            yield run.finding(FindingKind.COVERAGE, why, surface="rows", count=abs(rows - planted.bystander_rows))
+            yield run.finding(
+                FindingKind.COVERAGE, why, surface="rows", count=abs(rows - planted.bystander_rows)
+            )
 
 
 def _traces(run: Run) -> Iterator[Finding]:
@@ -219,15 +229,22 @@ def _changed(run: Run, part: Part, surface: str) -> Iterator[Finding]:
         rows = _rows_changed(then.get(place), now.get(place))
         if rows:
             why = f"rows that are not the subject's were changed, at least {rows}"
-            yield run.finding(FindingKind.COLLATERAL, why, place=(*place, ""), surface=surface, count=rows)
+            yield run.finding(
+                FindingKind.COLLATERAL, why, place=(*place, ""), surface=surface, count=rows
+            )
 
 
 def _rows_changed(then: TableState | None, now: TableState | None) -> int:
     """Return at least how many rows changed that had to stay; 0 if none did."""
     if then is None or now is None:
         return 1
-    missing = abs(then.bystander_rows - now.bystander_rows) + abs(then.mention_rows - now.mention_rows)
-    same = (then.bystander_digest, then.mention_digest) == (now.bystander_digest, now.mention_digest)
+    missing = abs(then.bystander_rows - now.bystander_rows) + abs(
+        then.mention_rows - now.mention_rows
+    )
+    same = (then.bystander_digest, then.mention_digest) == (
+        now.bystander_digest,
+        now.mention_digest,
+    )
     return missing or int(not same)
 
 

@@ -126,7 +126,9 @@ def load(path: Path = PATH) -> Manifest:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ManifestError(f"The manifest {path.name} cannot be read: {error.strerror}.") from error
+        raise ManifestError(
+            f"The manifest {path.name} cannot be read: {error.strerror}."
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise ManifestError(f"The manifest {path.name} is not TOML: {error}.") from error
     if document.pop("format", None) != 1:

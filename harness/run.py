@@ -199,7 +199,9 @@ class _Operation:
             with self._phase("install"):
                 routine.install()
                 if not routine.listed():
-                    raise RoutineError("The routine was installed and the catalog does not list it.")
+                    raise RoutineError(
+                        "The routine was installed and the catalog does not list it."
+                    )
             for form in self._rehearsal.case.calls:
                 with self._phase("erase"):
                     self._call(routine, form)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 
 import hypothesis
@@ -73,3 +74,13 @@ def store_set(created: StoreSet) -> Iterator[StoreSet]:
 
 hypothesis.settings.register_profile("own", database=None, deadline=None)
 hypothesis.settings.load_profile("own")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI, make a skip a failure: what was not run was not shown."""
+    report = yield
+    if report.skipped and os.environ.get("CI"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which is a failure in CI: {report.longrepr}"
+    return report

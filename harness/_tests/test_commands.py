@@ -30,19 +30,37 @@ SEEDED = {number for case in CASES for number in case.numbers()}
 
 def command(*arguments: str, reports: Path) -> list[str]:
     """Return the command line of a session of its own."""
-    return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--reports={reports}", *arguments]
+    return [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        f"--reports={reports}",
+        *arguments,
+    ]
 
 
-def run(*arguments: str, reports: Path, cwd: Path = REPOSITORY, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, reports: Path, cwd: Path = REPOSITORY, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Run a session to its end."""
     return subprocess.run(
-        command(*arguments, reports=reports), cwd=cwd, input=stdin, capture_output=True, text=True, timeout=120, check=False
+        command(*arguments, reports=reports),
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
 def verdict(reports: Path) -> dict[str, object]:
     """Return the newest session's verdict, checked against its schema."""
-    document: dict[str, object] = json.loads((reports / "latest" / "verdict.json").read_text(encoding="utf-8"))
+    document: dict[str, object] = json.loads(
+        (reports / "latest" / "verdict.json").read_text(encoding="utf-8")
+    )
     jsonschema.validate(document, SCHEMA)
     return document
 
@@ -51,25 +69,46 @@ def numbers_in(*places: Path | str) -> set[str]:
     """Return the seeded numbers that stand anywhere in texts, or in files and their names."""
     found = set()
     for place in places:
-        files = [path for path in place.rglob("*") if path.is_file()] if isinstance(place, Path) else []
-        texts = [place] if isinstance(place, str) else [f"{p}\n{p.read_bytes().decode('latin-1')}" for p in files]
+        files = (
+            [path for path in place.rglob("*") if path.is_file()] if isinstance(place, Path) else []
+        )
+        texts = (
+            [place]
+            if isinstance(place, str)
+            else [f"{p}\n{p.read_bytes().decode('latin-1')}" for p in files]
+        )
         for text in texts:
             found |= SEEDED & set(re.findall(r"[0-9]{7,15}", text))
     return found
 
 
 @pytest.mark.parametrize(
-    ("engine", "named"), [("postgres", "axolotlStore.sender_keys"), ("mysql", "contactStore.wa_phones")]
+    ("engine", "named"),
+    [("postgres", "axolotlStore.sender_keys"), ("mysql", "contactStore.wa_phones")],
 )
 def test_the_documented_routine_is_found_out(tmp_path: Path, engine: str, named: str) -> None:
     """Judged as a candidate, the documented routine exits 1 and the screen names what it forgets."""
     case = ONE_CASE if engine == "postgres" else "mapped"
-    done = run("--engine", engine, "--routine", "documented", "-k", case, "-v", f"--junitxml={tmp_path}/junit.xml", reports=tmp_path)
+    done = run(
+        "--engine",
+        engine,
+        "--routine",
+        "documented",
+        "-k",
+        case,
+        "-v",
+        f"--junitxml={tmp_path}/junit.xml",
+        reports=tmp_path,
+    )
     assert done.returncode == 1, done.stdout
     assert "TRACE (rows" in done.stdout
     assert named in done.stdout
     document = verdict(tmp_path)
-    assert (document["verdict"], document["mode"], document["rows"]) == ("TRACE", "verify", "untouched")
+    assert (document["verdict"], document["mode"], document["rows"]) == (
+        "TRACE",
+        "verify",
+        "untouched",
+    )
     assert any(f"{one['store']}.{one['table']}" == named for one in document["findings"])  # type: ignore[attr-defined]
     assert numbers_in(tmp_path, done.stdout, done.stderr) == set()
 
@@ -102,7 +141,14 @@ def test_a_number_in_the_evidence_would_be_seen(tmp_path: Path) -> None:
 
 def test_it_runs_from_another_folder(tmp_path: Path) -> None:
     """Started elsewhere with a path to the scenarios, a session does the same."""
-    done = run(f"{REPOSITORY}/scenarios/erasure/test_documented.py", "--engine=mysql", "-k", ONE_CASE, reports=tmp_path / "r", cwd=tmp_path)
+    done = run(
+        f"{REPOSITORY}/scenarios/erasure/test_documented.py",
+        "--engine=mysql",
+        "-k",
+        ONE_CASE,
+        reports=tmp_path / "r",
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert verdict(tmp_path / "r")["verdict"] == "CLEAR"
 
@@ -127,7 +173,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("arguments", "says"), REFUSED.values(), ids=REFUSED.keys())
-def test_bad_input_is_refused_in_one_sentence(tmp_path: Path, arguments: list[str], says: str) -> None:
+def test_bad_input_is_refused_in_one_sentence(
+    tmp_path: Path, arguments: list[str], says: str
+) -> None:
     """Bad input exits 4 with one sentence; nothing is started, and the value is not shown."""
     done = run(*arguments, reports=tmp_path / "reports")
     assert done.returncode == 4, done.stdout
@@ -141,7 +189,9 @@ def test_bad_input_is_refused_in_one_sentence(tmp_path: Path, arguments: list[st
 
 def test_wa_ids_from_standard_input_are_checked(tmp_path: Path) -> None:
     """A malformed line on standard input is refused without being shown."""
-    done = run("--wa-id-file", "-", reports=tmp_path, stdin=f"# asked on Monday\n{PIECE}0123\n{PIECE}x\n")
+    done = run(
+        "--wa-id-file", "-", reports=tmp_path, stdin=f"# asked on Monday\n{PIECE}0123\n{PIECE}x\n"
+    )
     assert done.returncode == 4
     assert "7 to 15 digits" in done.stderr
     assert PIECE not in done.stdout + done.stderr
@@ -151,8 +201,14 @@ def test_wa_ids_from_standard_input_are_checked(tmp_path: Path) -> None:
     ("content", "says"),
     [
         ("WA_DB_ENGINE=ORACLE\n", "must be MYSQL or PGSQL"),
-        ("WA_DB_ENGINE='MYSQL'\r\nWA_DB_HOSTNAME=db\r\nWA_DB_USERNAME=wa\r\n", "WA_DB_PASSWORD is missing"),
-        ("# good\nWA_DB_ENGINE=MYSQL\nWA_DB_HOSTNAME=db\nWA_DB_USERNAME=wa\nWA_DB_PASSWORD=hushhush\n", "disposable servers"),
+        (
+            "WA_DB_ENGINE='MYSQL'\r\nWA_DB_HOSTNAME=db\r\nWA_DB_USERNAME=wa\r\n",
+            "WA_DB_PASSWORD is missing",
+        ),
+        (
+            "# good\nWA_DB_ENGINE=MYSQL\nWA_DB_HOSTNAME=db\nWA_DB_USERNAME=wa\nWA_DB_PASSWORD=hushhush\n",
+            "disposable servers",
+        ),
     ],
     ids=["unknown engine", "missing password", "good"],
 )
@@ -207,7 +263,9 @@ def running_session(tmp_path: Path, short_folder: Path) -> Iterator[subprocess.P
 
 def servers_of(process: subprocess.Popen[str]) -> list[int]:
     """Return the server processes that a session started."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
+    children = (
+        Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
+    )
     return [int(child) for child in children]
 
 
@@ -220,7 +278,9 @@ def gone(pids: list[int]) -> bool:
     return False
 
 
-def test_a_server_killed_in_the_middle_is_unknown(running_session: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_a_server_killed_in_the_middle_is_unknown(
+    running_session: subprocess.Popen[str], tmp_path: Path
+) -> None:
     """When a server dies in the middle, the session ends with exit 10 and says why and what next."""
     pids = servers_of(running_session)
     assert len(pids) == 2
@@ -234,9 +294,14 @@ def test_a_server_killed_in_the_middle_is_unknown(running_session: subprocess.Po
     assert gone(pids)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name
+)
 def test_an_interruption_leaves_nothing_behind(
-    running_session: subprocess.Popen[str], tmp_path: Path, short_folder: Path, number: signal.Signals
+    running_session: subprocess.Popen[str],
+    tmp_path: Path,
+    short_folder: Path,
+    number: signal.Signals,
 ) -> None:
     """Ctrl-C, SIGTERM and SIGHUP end the servers, remove their folders and leave an UNKNOWN verdict."""
     pids = servers_of(running_session)
@@ -273,8 +338,15 @@ def planted_scenario(tmp_path: Path, body: str) -> subprocess.CompletedProcess[s
     scenario = tmp_path / "test_planted.py"
     scenario.write_text(f"import pytest\n{body}", encoding="utf-8")
     return run(
-        str(scenario), f"{REPOSITORY}/scenarios/erasure/test_documented.py", f"--rootdir={REPOSITORY}",
-        f"--confcutdir={REPOSITORY}", "-c", f"{REPOSITORY}/tox.ini", "--engine=mysql", "-k", f"planted or {ONE_CASE}",
+        str(scenario),
+        f"{REPOSITORY}/scenarios/erasure/test_documented.py",
+        f"--rootdir={REPOSITORY}",
+        f"--confcutdir={REPOSITORY}",
+        "-c",
+        f"{REPOSITORY}/tox.ini",
+        "--engine=mysql",
+        "-k",
+        f"planted or {ONE_CASE}",
         reports=tmp_path / "reports",
     )
 
@@ -285,7 +357,10 @@ def planted_scenario(tmp_path: Path, body: str) -> subprocess.CompletedProcess[s
         ("def test_planted():\n    pytest.skip('no time')\n", "was skipped"),
         ("@pytest.mark.xfail\ndef test_planted():\n    assert False\n", "was skipped"),
         ("def test_planted():\n    {}['x']\n", "ended with KeyError"),
-        ("@pytest.fixture\ndef broken():\n    raise OSError\ndef test_planted(broken):\n    pass\n", "ended with OSError"),
+        (
+            "@pytest.fixture\ndef broken():\n    raise OSError\ndef test_planted(broken):\n    pass\n",
+            "ended with OSError",
+        ),
     ],
     ids=["skip", "xfail", "crash", "broken fixture"],
 )
@@ -300,7 +375,9 @@ def test_a_number_in_an_assertion_never_shows(tmp_path: Path) -> None:
     """A scenario that fails with a row in its assertion shows no number, on screen or in evidence."""
     number = min(SEEDED)
     parts = f"'{number[:4]}' + '{number[4:]}'"
-    done = planted_scenario(tmp_path, f"def test_planted():\n    row = {parts}\n    print(row)\n    assert row == ''\n")
+    done = planted_scenario(
+        tmp_path, f"def test_planted():\n    row = {parts}\n    print(row)\n    assert row == ''\n"
+    )
     assert done.returncode == 10
     assert numbers_in(done.stdout, done.stderr, tmp_path / "reports") == set()
     assert "[number]" in done.stdout

@@ -79,7 +79,7 @@ def test_the_idle_timeout_is_ignored_on_postgresql_with_a_warning() -> None:
         ({"WA_DB_PORT": "http"}, "whole number from 1 to 65535"),
         ({"WA_DB_PORT": "0"}, "whole number from 1 to 65535"),
         ({"WA_DB_PORT": "65536"}, "whole number from 1 to 65535"),
-        ({"WA_DB_NAME_PREFIX": "a`b"}, "at most 40 of the letters"),
+        ({"WA_DB_NAME_PREFIX": "a`b"}, "at most 40 letters"),
         ({"WA_DB_CONNECTION_IDLE_TIMEOUT": "3 min"}, "whole number from 1"),
         ({"WA_DB_SSL_VERIFY": "maybe"}, "true or false"),
         ({"WA_DB_SSL_VERIFY": "true"}, "needs WA_DB_SSL_CA"),
@@ -87,7 +87,9 @@ def test_the_idle_timeout_is_ignored_on_postgresql_with_a_warning() -> None:
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
-def test_a_value_that_cannot_be_used_is_one_sentence(changes: dict[str, str | None], says: str) -> None:
+def test_a_value_that_cannot_be_used_is_one_sentence(
+    changes: dict[str, str | None], says: str
+) -> None:
     """Each unusable value is refused in one sentence that names variable and file."""
     with pytest.raises(ConfigError, match=says) as refusal:
         config(**changes)
@@ -134,7 +136,10 @@ def test_a_dollar_sign_in_a_password_is_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b"WA_DB_ENGINE=MYSQL\nWA_DB_PASSWORD\n", "line 2"), (b"WA_DB_PASSWORD=\xff\xfe\n", "not a text file")],
+    [
+        (b"WA_DB_ENGINE=MYSQL\nWA_DB_PASSWORD\n", "line 2"),
+        (b"WA_DB_PASSWORD=\xff\xfe\n", "not a text file"),
+    ],
     ids=["no value", "not UTF-8"],
 )
 def test_a_broken_db_env_is_one_sentence(tmp_path: Path, content: bytes, says: str) -> None:

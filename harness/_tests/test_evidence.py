@@ -228,7 +228,7 @@ RUN = RunOpened(
 SCOPE = verdict.Scope(("messageStore",), ("logs", "media", "engine files", "backups"))
 
 
-def make_document(**changes: Any) -> dict[str, Any]:  # noqa: ANN401  # fields of any type
+def make_document(**changes: Any) -> dict[str, Any]:  # fields of any type
     """Return a verdict document with some of its statements changed."""
     statements: dict[str, Any] = {
         "judgement": Judgement(Verdict.TRACE, (FINDING,), (FINDING,), ("subject-a",)),

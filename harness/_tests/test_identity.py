@@ -78,8 +78,22 @@ def test_each_plain_form_is_found_once_and_named(cell: str, form: str) -> None:
 
 @pytest.mark.parametrize(
     "cell",
-    [f"49{NUMBER}", f"{NUMBER}7", f"9{NUMBER}@s.whatsapp.net", NUMBER[:-1], f"100{NUMBER}", NUMBER[:5] + "-" + NUMBER[5:]],
-    ids=["prefixed", "followed", "in a JID", "shorter", "zeros inside a longer number", "separated"],
+    [
+        f"49{NUMBER}",
+        f"{NUMBER}7",
+        f"9{NUMBER}@s.whatsapp.net",
+        NUMBER[:-1],
+        f"100{NUMBER}",
+        NUMBER[:5] + "-" + NUMBER[5:],
+    ],
+    ids=[
+        "prefixed",
+        "followed",
+        "in a JID",
+        "shorter",
+        "zeros inside a longer number",
+        "separated",
+    ],
 )
 def test_a_neighbour_is_somebody_else(cell: str) -> None:
     """A number inside a longer one, or cut short, is not the subject's; nor is a separated one yet."""
@@ -95,7 +109,11 @@ def test_the_candidate_filter_never_misses(before: bytes, after: bytes) -> None:
         assert MATCHER.candidate(cell.hex().encode())
 
 
-@pytest.mark.parametrize("suffix", ["", "@s.whatsapp.net", "@c.us", ":7@s.whatsapp.net"], ids=["bare", "jid", "old jid", "device"])
+@pytest.mark.parametrize(
+    "suffix",
+    ["", "@s.whatsapp.net", "@c.us", ":7@s.whatsapp.net"],
+    ids=["bare", "jid", "old jid", "device"],
+)
 def test_a_whole_value_is_the_number_or_its_jid(suffix: str) -> None:
     """A cell that is the number or a user JID counts as whole; with anything around it does not."""
     cell = (NUMBER + suffix).encode()
@@ -130,7 +148,9 @@ OTHER = "1602" + LINE
     ],
     ids=["phone ties JID", "JID ties phone", "itself", "somebody else", "no number"],
 )
-def test_the_closure_holds_what_the_stores_tie_to_the_subject(ties: list[tuple[str, str]], aliases: set[str]) -> None:
+def test_the_closure_holds_what_the_stores_tie_to_the_subject(
+    ties: list[tuple[str, str]], aliases: set[str]
+) -> None:
     """An alias joins the closure when a row ties it to the wa_id, from either side."""
     closure = freeze(WA_ID, [(phone.encode(), jid.encode()) for phone, jid in ties])
     assert closure.aliases == aliases

@@ -73,10 +73,15 @@ def test_every_floor_exists() -> None:
 
 
 @pytest.mark.parametrize(
-    ("library", "homes"), [("pytest", {"plugin"}), ("allure_commons", {"plugin", "evidence"}), ("hypothesis", {"population"})]
+    ("library", "homes"),
+    [
+        ("pytest", {"plugin"}),
+        ("allure_commons", {"plugin", "evidence"}),
+        ("hypothesis", {"population"}),
+    ],
 )
 def test_a_library_stays_at_home(library: str, homes: set[str]) -> None:
-    """pytest is imported in plugin only, Allure in plugin and evidence, Hypothesis in population."""
+    """Pytest is imported in plugin only, Allure in plugin and evidence, Hypothesis in population."""
     users = {
         path.relative_to(ROOT).parts[0]
         for path in SOURCES

@@ -34,7 +34,9 @@ RUN = "one"
 STATE = TableState("messageStore", "messages", 2, 1, 7, "aa", "bb")
 SEEN = Trace("messageStore", "messages", "data", 3, ("bare number",))
 PLANTED = Trace("messageStore", "messages", "data", 3)
-OPENED = RunOpened(RUN, "case", "verify", "mysql:5.6", "5.6.24", "documented", False, "", "p", "now")
+OPENED = RunOpened(
+    RUN, "case", "verify", "mysql:5.6", "5.6.24", "documented", False, "", "p", "now"
+)
 
 
 def observed(part: Part, moment: Moment, **changes: Any) -> Observed:
@@ -87,25 +89,57 @@ def state(**changes: Any) -> tuple[TableState, ...]:
 
 TABLE = "messageStore.messages"
 FAULTS = {
-    "trace": (swapped(AFTER, replace(AFTER, traces=(SEEN,))), ("trace", f"{TABLE}.data"), Verdict.TRACE),
-    "bystander gone": (swapped(AFTER, replace(AFTER, tables=state(bystander_rows=6))), ("collateral", TABLE), Verdict.TRACE),
-    "bystander changed": (swapped(AFTER, replace(AFTER, tables=state(bystander_digest="cc"))), ("collateral", TABLE), Verdict.TRACE),
-    "mention gone": (swapped(AFTER, replace(AFTER, tables=state(mention_rows=0))), ("collateral", TABLE), Verdict.TRACE),
-    "mention changed": (swapped(AFTER, replace(AFTER, tables=state(mention_digest="cc"))), ("collateral", TABLE), Verdict.TRACE),
+    "trace": (
+        swapped(AFTER, replace(AFTER, traces=(SEEN,))),
+        ("trace", f"{TABLE}.data"),
+        Verdict.TRACE,
+    ),
+    "bystander gone": (
+        swapped(AFTER, replace(AFTER, tables=state(bystander_rows=6))),
+        ("collateral", TABLE),
+        Verdict.TRACE,
+    ),
+    "bystander changed": (
+        swapped(AFTER, replace(AFTER, tables=state(bystander_digest="cc"))),
+        ("collateral", TABLE),
+        Verdict.TRACE,
+    ),
+    "mention gone": (
+        swapped(AFTER, replace(AFTER, tables=state(mention_rows=0))),
+        ("collateral", TABLE),
+        Verdict.TRACE,
+    ),
+    "mention changed": (
+        swapped(AFTER, replace(AFTER, tables=state(mention_digest="cc"))),
+        ("collateral", TABLE),
+        Verdict.TRACE,
+    ),
     "table gone": (swapped(AFTER, replace(AFTER, tables=())), ("collateral", TABLE), Verdict.TRACE),
     "other set changed": (
         swapped(OTHER[1], replace(OTHER[1], tables=state(bystander_digest="cc"))),
         ("collateral", TABLE),
         Verdict.TRACE,
     ),
-    "left behind": ((*GOOD, LeftBehind(RUN, "user mapping", 3)), ("routine", "user mapping"), Verdict.TRACE),
-    "drift": ((*GOOD, Drifted(RUN, "waweb", "visits", "", "unknown")), ("drift", "waweb.visits"), Verdict.TRACE),
+    "left behind": (
+        (*GOOD, LeftBehind(RUN, "user mapping", 3)),
+        ("routine", "user mapping"),
+        Verdict.TRACE,
+    ),
+    "drift": (
+        (*GOOD, Drifted(RUN, "waweb", "visits", "", "unknown")),
+        ("drift", "waweb.visits"),
+        Verdict.TRACE,
+    ),
     "unsearched": (
         swapped(AFTER, replace(AFTER, unsearched=(Unsearched("waweb", "contacts", "denied"),))),
         ("coverage", "waweb.contacts"),
         Verdict.UNKNOWN,
     ),
-    "blind": (swapped(BEFORE, replace(BEFORE, traces=())), ("coverage", f"{TABLE}.data"), Verdict.UNKNOWN),
+    "blind": (
+        swapped(BEFORE, replace(BEFORE, traces=())),
+        ("coverage", f"{TABLE}.data"),
+        Verdict.UNKNOWN,
+    ),
     "half blind": (
         swapped(BEFORE, replace(BEFORE, traces=(replace(SEEN, cells=2),))),
         ("coverage", f"{TABLE}.data"),
@@ -116,7 +150,11 @@ FAULTS = {
         ("coverage", "rows"),
         Verdict.UNKNOWN,
     ),
-    "failed": ((*GOOD[:-1], Failed(RUN, "erase", "StoreError", "gone")), ("coverage", "phase erase"), Verdict.UNKNOWN),
+    "failed": (
+        (*GOOD[:-1], Failed(RUN, "erase", "StoreError", "gone")),
+        ("coverage", "phase erase"),
+        Verdict.UNKNOWN,
+    ),
     "cut off": (GOOD[:4], ("coverage", "run one"), Verdict.UNKNOWN),
     "not closed": (GOOD[:-1], ("coverage", "run one"), Verdict.UNKNOWN),
     "no beginning": (GOOD[1:5], ("coverage", "run one"), Verdict.UNKNOWN),
@@ -126,7 +164,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("history", "finding", "verdict"), FAULTS.values(), ids=FAULTS.keys())
-def test_each_fault_turns_the_verdict(history: History, finding: tuple[str, str], verdict: Verdict) -> None:
+def test_each_fault_turns_the_verdict(
+    history: History, finding: tuple[str, str], verdict: Verdict
+) -> None:
     """Each fault alone gives its finding and its verdict."""
     assert finding in found(history)
     assert judge(history).verdict is verdict
@@ -136,7 +176,9 @@ def test_each_fault_turns_the_verdict(history: History, finding: tuple[str, str]
 def test_each_rule_is_needed(rule: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without any one rule, at least one of the faults above would pass unseen."""
     monkeypatch.setattr("harness.judge.RULES", tuple(one for one in RULES if one is not rule))
-    unseen = [name for name, (history, finding, _) in FAULTS.items() if finding not in found(history)]
+    unseen = [
+        name for name, (history, finding, _) in FAULTS.items() if finding not in found(history)
+    ]
     assert unseen
 
 
@@ -148,27 +190,42 @@ def control(*predicted: Finding) -> History:
     return (*kept, Predicted(RUN, predicted))
 
 
-RIGHT = Finding(FindingKind.TRACE, "mysql:5.6", "messageStore", "messages", "data", "", 3, "as published")
+RIGHT = Finding(
+    FindingKind.TRACE, "mysql:5.6", "messageStore", "messages", "data", "", 3, "as published"
+)
 
 
 def test_a_predicted_finding_does_not_decide() -> None:
     """In a control, what was predicted goes to the expected findings, with its better reason."""
     judgement = judge(control(RIGHT))
-    assert (judgement.verdict, judgement.findings, judgement.expected) == (Verdict.CLEAR, (), (RIGHT,))
+    assert (judgement.verdict, judgement.findings, judgement.expected) == (
+        Verdict.CLEAR,
+        (),
+        (RIGHT,),
+    )
 
 
 def test_a_candidate_is_not_excused() -> None:
     """The same findings decide when the routine is the one to be judged."""
-    history = tuple(replace(r, control=False) if isinstance(r, RunOpened) else r for r in control(RIGHT))
+    history = tuple(
+        replace(r, control=False) if isinstance(r, RunOpened) else r for r in control(RIGHT)
+    )
     judgement = judge(history)
     assert (judgement.verdict, judgement.findings) == (Verdict.TRACE, (RIGHT,))
 
 
-@pytest.mark.parametrize("change", [{"count": 2}, {"column": "raw_data"}, {"table": "chats"}, {"surface": OTHER_SET}], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [{"count": 2}, {"column": "raw_data"}, {"table": "chats"}, {"surface": OTHER_SET}],
+    ids=str,
+)
 def test_a_prediction_that_is_off_is_two_findings(change: dict[str, Any]) -> None:
     """A prediction must fit to the cell: else what was seen is unexpected, and what was not is missing."""
     judgement = judge(control(replace(RIGHT, **change)))
-    assert {finding.kind for finding in judgement.findings} == {FindingKind.TRACE, FindingKind.COVERAGE}
+    assert {finding.kind for finding in judgement.findings} == {
+        FindingKind.TRACE,
+        FindingKind.COVERAGE,
+    }
     assert judgement.verdict is Verdict.UNKNOWN
     assert judgement.expected == ()
 
@@ -183,7 +240,9 @@ def test_a_predicted_finding_that_does_not_appear_is_a_finding() -> None:
 
 def test_a_subject_found_nowhere_is_nothing_held() -> None:
     """CLEAR without a trace before says that nothing was held."""
-    history = tuple(r for r in swapped(BEFORE, replace(BEFORE, traces=())) if not isinstance(r, Planted))
+    history = tuple(
+        r for r in swapped(BEFORE, replace(BEFORE, traces=())) if not isinstance(r, Planted)
+    )
     judgement = judge(history)
     assert (judgement.verdict, judgement.held) == (Verdict.CLEAR, False)
 

@@ -17,7 +17,17 @@ FICTION = re.compile(r"1[2-9]\d\d55501\d\d|447700900\d{3}|3363998\d{4}|55209?555
 # Places of people that no world fills: what a deployment puts there is not known.
 UNFILLED = {
     ("contactStore", "wa_contacts", column)
-    for column in ("status", "display_name", "given_name", "family_name", "wa_name", "sort_name", "nickname", "company", "title")
+    for column in (
+        "status",
+        "display_name",
+        "given_name",
+        "family_name",
+        "wa_name",
+        "sort_name",
+        "nickname",
+        "company",
+        "title",
+    )
 } | {
     ("waweb", "contacts", "name"),
     ("clusterStore", "cluster_info", "value"),

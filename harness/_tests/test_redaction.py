@@ -192,7 +192,9 @@ def test_a_number_out_of_range_is_refused_unseen(digits: str) -> None:
 
 def test_the_redactor_shows_and_stores_nothing(redactor: Redactor) -> None:
     """Neither `repr` nor pickle gives away what is registered."""
-    assert repr(redactor) == f"Redactor(1 numbers, {len(redactor._secrets)} secrets)"  # noqa: SLF001  # the count of forms
+    assert (
+        repr(redactor) == f"Redactor(1 numbers, {len(redactor._secrets)} secrets)"
+    )  # the count of forms
     with pytest.raises(HarnessError):
         pickle.dumps(redactor)
 

@@ -34,7 +34,9 @@ def routine(store_set: StoreSet, described: Manifest) -> Iterator[Routine]:
 def catalog(store_set: StoreSet) -> list[tuple[object, ...]]:
     """Return all objects of the kinds that a routine may make, and the passwords in reach."""
     if store_set.config.engine is EngineKind.MYSQL:
-        return store_set.query(HOME, "SELECT routine_schema, routine_name FROM information_schema.routines")
+        return store_set.query(
+            HOME, "SELECT routine_schema, routine_name FROM information_schema.routines"
+        )
     return store_set.query(
         HOME,
         "SELECT 'function', proname::text FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace"
@@ -57,7 +59,9 @@ def counts(store_set: StoreSet) -> dict[tuple[str, str], int]:
     }
 
 
-def test_install_list_remove_leaves_the_catalog_as_it_was(store_set: StoreSet, described: Manifest) -> None:
+def test_install_list_remove_leaves_the_catalog_as_it_was(
+    store_set: StoreSet, described: Manifest
+) -> None:
     """What installing makes is listed, and removing takes all of it and nothing else."""
     before = catalog(store_set)
     made = routines.documented(described, store_set, "test")
@@ -92,9 +96,13 @@ def test_a_call_deletes_what_the_map_names(
     before = counts(store_set)
     routine.call(WA_ID, form)
     after = counts(store_set)
-    gone = {place: before[place] - after[place] for place in before if before[place] != after[place]}
+    gone = {
+        place: before[place] - after[place] for place in before if before[place] != after[place]
+    }
     prediction = DocumentedPrediction(described, choice.kind, WA_ID)
-    expected = {(one.store, one.table): one.count for one in prediction.collateral(str(choice), rows)}
+    expected = {
+        (one.store, one.table): one.count for one in prediction.collateral(str(choice), rows)
+    }
     assert gone == expected
     assert ("axolotlStore", "sender_keys") in gone or choice.kind is EngineKind.POSTGRES
 
@@ -148,7 +156,9 @@ def test_an_extension_that_was_there_stays(store_set: StoreSet, described: Manif
         store_set.execute(HOME, "DROP EXTENSION postgres_fdw CASCADE")
 
 
-def test_installing_twice_is_refused(routine: Routine, store_set: StoreSet, described: Manifest) -> None:
+def test_installing_twice_is_refused(
+    routine: Routine, store_set: StoreSet, described: Manifest
+) -> None:
     """A name that is taken is refused before anything is made, and what is there stays."""
     before = catalog(store_set)
     with pytest.raises(RoutineError, match="run again"):
@@ -165,7 +175,9 @@ def test_a_missing_store_is_named(store_set: StoreSet, described: Manifest) -> N
     smaller.close()
 
 
-def test_an_install_that_fails_half_way_leaves_nothing(store_set: StoreSet, described: Manifest) -> None:
+def test_an_install_that_fails_half_way_leaves_nothing(
+    store_set: StoreSet, described: Manifest
+) -> None:
     """A refusal in the middle of installing leaves no server, mapping or password behind."""
     if store_set.config.engine is not EngineKind.POSTGRES:
         return

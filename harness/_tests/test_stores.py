@@ -20,7 +20,9 @@ STORE = "messageStore"
 
 
 @contextmanager
-def table(store_set: StoreSet, body: dict[EngineKind, str], name: str = "probe") -> Iterator[TableSchema]:
+def table(
+    store_set: StoreSet, body: dict[EngineKind, str], name: str = "probe"
+) -> Iterator[TableSchema]:
     """A table of the test's own in messageStore, introspected."""
     store_set.execute(STORE, f"CREATE TABLE {name} ({body[store_set.config.engine]})")
     try:
@@ -37,9 +39,24 @@ def cells(store_set: StoreSet, of: TableSchema) -> list[tuple[bytes | None, ...]
 
 
 NAMESPACE = {EngineKind.MYSQL: "", EngineKind.POSTGRES: "public"}
-TEXT = {EngineKind.MYSQL: "v LONGTEXT CHARACTER SET utf8mb4, w VARCHAR(40)", EngineKind.POSTGRES: "v text, w varchar(40)"}
+TEXT = {
+    EngineKind.MYSQL: "v LONGTEXT CHARACTER SET utf8mb4, w VARCHAR(40)",
+    EngineKind.POSTGRES: "v text, w varchar(40)",
+}
 BLOB = {EngineKind.MYSQL: "v LONGBLOB, w INT", EngineKind.POSTGRES: "v bytea, w integer"}
-TEXTS = ["", " ", "trailing ", "tab\there", "line\nend\r", "back\\slash", "\\N", "\\x41", "ünïcode 😀", "x" * 300, "y" * 70_000]
+TEXTS = [
+    "",
+    " ",
+    "trailing ",
+    "tab\there",
+    "line\nend\r",
+    "back\\slash",
+    "\\N",
+    "\\x41",
+    "ünïcode 😀",
+    "x" * 300,
+    "y" * 70_000,
+]
 BLOBS = [b"", b"\x00", b"\xff\xfe\x00\\", bytes(range(256)), b"\\x41", b"z" * 300]
 
 
@@ -62,7 +79,9 @@ def test_a_blob_arrives_as_it_was_stored(store_set: StoreSet, blob: bytes) -> No
 def test_a_row_larger_than_a_packet_arrives_whole(store_set: StoreSet) -> None:
     """A row of more than 16 MiB, which MySQL sends in several packets, is one row."""
     half = 9 * 1024 * 1024
-    store_set.execute(STORE, f"CREATE VIEW large AS SELECT repeat('x', {half}) v, repeat('y', {half}) w")
+    store_set.execute(
+        STORE, f"CREATE VIEW large AS SELECT repeat('x', {half}) v, repeat('y', {half}) w"
+    )
     columns = (ColumnSchema("v", "text"), ColumnSchema("w", "text"))
     large = TableSchema(STORE, "large", columns, (), NAMESPACE[store_set.config.engine])
     try:
@@ -80,8 +99,15 @@ def test_scanning_reads_what_the_driver_reads(store_set: StoreSet) -> None:
         EngineKind.MYSQL: "a BIGINT, b DOUBLE, c VARCHAR(20), d LONGBLOB, e DECIMAL(30,10), f DATETIME",
         EngineKind.POSTGRES: "a bigint, b double precision, c varchar(20), d bytea, e numeric, f timestamp",
     }
-    rows = [
-        {"a": n * 10**12, "b": n / 7, "c": f"text {n}", "d": bytes([n, 255 - n]), "e": n, "f": f"2026-01-{n + 1:02d} 10:00:00"}
+    rows: list[dict[str, int | float | str | bytes | None]] = [
+        {
+            "a": n * 10**12,
+            "b": n / 7,
+            "c": f"text {n}",
+            "d": bytes([n, 255 - n]),
+            "e": n,
+            "f": f"2026-01-{n + 1:02d} 10:00:00",
+        }
         for n in range(20)
     ]
     with table(store_set, body) as probe:
@@ -117,14 +143,19 @@ def test_copies_outside_ordinary_tables_are_found_on_postgresql(store_set: Store
     """A materialized view, another schema, a child table: each place that keeps rows is read once."""
     if store_set.config.engine is not EngineKind.POSTGRES:
         return
-    store_set.execute(STORE, "CREATE SCHEMA extra; CREATE TABLE extra.parent (v text);"
-                      "CREATE TABLE extra.child () INHERITS (extra.parent);"
-                      "INSERT INTO extra.child VALUES ('x');"
-                      "CREATE MATERIALIZED VIEW extra.copy AS SELECT v FROM extra.parent")
+    store_set.execute(
+        STORE,
+        "CREATE SCHEMA extra; CREATE TABLE extra.parent (v text);"
+        "CREATE TABLE extra.child () INHERITS (extra.parent);"
+        "INSERT INTO extra.child VALUES ('x');"
+        "CREATE MATERIALIZED VIEW extra.copy AS SELECT v FROM extra.parent",
+    )
     try:
         extra = [t for t in store_set.tables() if t.namespace == "extra"]
         assert {t.name: cells(store_set, t) for t in extra} == {
-            "parent": [], "child": [(b"x",)], "copy": [(b"x",)]
+            "parent": [],
+            "child": [(b"x",)],
+            "copy": [(b"x",)],
         }
     finally:
         store_set.execute(STORE, "DROP SCHEMA extra CASCADE")
@@ -169,9 +200,13 @@ def test_a_failed_insert_leaves_nothing(store_set: StoreSet) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"port": 1}, {"password": Secret("wrong")}, {"username": "nobody"}], ids=["port", "password", "user"]
+    "changes",
+    [{"port": 1}, {"password": Secret("wrong")}, {"username": "nobody"}],
+    ids=["port", "password", "user"],
 )
-def test_a_server_that_cannot_be_reached_is_one_sentence(run_config: RunConfig, changes: dict[str, Any]) -> None:
+def test_a_server_that_cannot_be_reached_is_one_sentence(
+    run_config: RunConfig, changes: dict[str, Any]
+) -> None:
     """A wrong port, password or user is one sentence with the next step, and no password."""
     with pytest.raises(StoreUnreachableError, match="WA_DB_") as refusal:
         connect(replace(run_config, **changes), [STORE])
@@ -179,7 +214,9 @@ def test_a_server_that_cannot_be_reached_is_one_sentence(run_config: RunConfig, 
     assert "wrong" not in str(refusal.value)
 
 
-def test_a_connection_that_is_killed_is_unreachable(run_config: RunConfig, store_set: StoreSet) -> None:
+def test_a_connection_that_is_killed_is_unreachable(
+    run_config: RunConfig, store_set: StoreSet
+) -> None:
     """A connection that the server ends becomes StoreUnreachableError at the next use."""
     victim = connect(run_config, [STORE])
     if run_config.engine is EngineKind.MYSQL:

@@ -75,7 +75,10 @@ def test_two_passes_agree(seeded: StoreSet, described: Manifest) -> None:
     other = sweep(seeded, described, CLOSURE, b"o" * 32)
     filled = [one for one in first.tables if one.bystander_rows]
     assert filled
-    assert all(one.bystander_digest != states(other)[one.store, one.table].bystander_digest for one in filled)
+    assert all(
+        one.bystander_digest != states(other)[one.store, one.table].bystander_digest
+        for one in filled
+    )
 
 
 BYSTANDER = f"wa_id = '{person(1).number}'"
@@ -87,7 +90,9 @@ ALTERATIONS: dict[str, list[str]] = {
     "number off by one": [f"UPDATE contacts SET joined = joined + 1 WHERE {BYSTANDER}"],
     "row deleted": [f"DELETE FROM contacts WHERE {BYSTANDER}"],
     "row added": ["INSERT INTO contacts (wa_id, name) VALUES ('someone', 'x')"],
-    "moved to the next column": [f"UPDATE contacts SET joined = NULL, timestamp = joined WHERE {BYSTANDER}"],
+    "moved to the next column": [
+        f"UPDATE contacts SET joined = NULL, timestamp = joined WHERE {BYSTANDER}"
+    ],
 }
 
 
@@ -111,7 +116,9 @@ def duplicated(store_set: StoreSet, times: int) -> None:
 
 
 @pytest.mark.parametrize("times", [1, 3, 4], ids=["one of two", "three", "four"])
-def test_doubled_rows_do_not_cancel_out(store_set: StoreSet, described: Manifest, times: int) -> None:
+def test_doubled_rows_do_not_cancel_out(
+    store_set: StoreSet, described: Manifest, times: int
+) -> None:
     """Identical rows add up: one of two gone, or two more, is noticed (an XOR would not)."""
     store_set.execute("clusterStore", "CREATE TABLE twins (a INT, b VARCHAR(9))")
     try:
@@ -160,7 +167,9 @@ def test_aliases_join_the_closure(store_set: StoreSet, described: Manifest) -> N
     assert closure.aliases == {subject.jid_number}
 
 
-def test_an_alias_table_without_its_columns_is_an_error(seeded: StoreSet, described: Manifest) -> None:
+def test_an_alias_table_without_its_columns_is_an_error(
+    seeded: StoreSet, described: Manifest
+) -> None:
     """A closure that cannot be completed is refused, not silently smaller."""
     rename = {
         EngineKind.MYSQL: "ALTER TABLE wa_phones CHANGE {} {} VARCHAR(64) CHARACTER SET latin1 NOT NULL",
@@ -174,12 +183,16 @@ def test_an_alias_table_without_its_columns_is_an_error(seeded: StoreSet, descri
         seeded.execute("contactStore", rename.format("renamed", "phone_number"))
 
 
-def test_a_table_that_may_not_be_read_is_listed(seeded: StoreSet, described: Manifest, run_config: RunConfig) -> None:
+def test_a_table_that_may_not_be_read_is_listed(
+    seeded: StoreSet, described: Manifest, run_config: RunConfig
+) -> None:
     """Without the right to read, a table is listed as not searched, never passed over."""
     create = {
-        EngineKind.MYSQL: ["CREATE USER 'reader'@'%' IDENTIFIED BY 'reader-word'",
-                           "GRANT SELECT ON own_messageStore.* TO 'reader'@'%'",
-                           "GRANT INSERT ON own_waweb.contacts TO 'reader'@'%'"],
+        EngineKind.MYSQL: [
+            "CREATE USER 'reader'@'%' IDENTIFIED BY 'reader-word'",
+            "GRANT SELECT ON own_messageStore.* TO 'reader'@'%'",
+            "GRANT INSERT ON own_waweb.contacts TO 'reader'@'%'",
+        ],
         EngineKind.POSTGRES: ["CREATE ROLE reader LOGIN PASSWORD 'reader-word'"],
     }
     drop = {EngineKind.MYSQL: "DROP USER 'reader'@'%'", EngineKind.POSTGRES: "DROP ROLE reader"}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 import allure_commons
 from allure_commons.logger import AllureFileLogger
 from allure_commons.model2 import Status, StatusDetails, TestResult
-from allure_pytest.listener import AllureListener  # type: ignore[import-untyped]  # has no types
+from allure_pytest.listener import AllureListener
 from attr import asdict
 from pluggy import HookimplMarker
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from harness.errors import EvidenceError, RefusalError
+from harness.errors import RefusalError
 from harness.evidence import allure_results
 from harness.evidence.session import Session
 from harness.plugin import options
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from harness.plugin.staging import Recorded, Stage
     from harness.population.cases import Case
 
-STAGE: Final = pytest.StashKey["Stage"]()
-OUTCOME: Final = pytest.StashKey["Outcome"]()
+STAGE: Final[pytest.StashKey[Stage]] = pytest.StashKey()
+OUTCOME: Final[pytest.StashKey[Outcome]] = pytest.StashKey()
 _OWN_TESTS: Final = Path(__file__).resolve().parent.parent / "_tests"
 
 

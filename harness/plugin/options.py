@@ -51,9 +51,23 @@ def add_options(parser: pytest.Parser) -> None:
         help="where sessions leave their evidence; default: reports",
     )
     group.addoption("--live", action="store_true", help="real stores: not in this version, refused")
-    group.addoption("--wa-id-file", action="append", default=[], metavar="FILE", help="goes with --live; - reads standard input")
-    group.addoption("--wa-id", action="append", default=[], metavar="ID", help="goes with --live; shows in ps and in the shell's history")
-    group.addoption("--db-env", default=None, metavar="FILE", help="goes with --live: the client's own db.env")
+    group.addoption(
+        "--wa-id-file",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="goes with --live; - reads standard input",
+    )
+    group.addoption(
+        "--wa-id",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="goes with --live; shows in ps and in the shell's history",
+    )
+    group.addoption(
+        "--db-env", default=None, metavar="FILE", help="goes with --live: the client's own db.env"
+    )
 
 
 def read_request(config: pytest.Config) -> Request:
@@ -74,14 +88,18 @@ def _engines(texts: list[str]) -> tuple[EngineChoice, ...]:
     # Imported here, so that a live run can refuse without ever loading servers.
     from harness.servers import parse_choice  # noqa: PLC0415
 
-    return tuple(sorted({parse_choice(text) for text in texts or [kind.value for kind in EngineKind]}))
+    return tuple(
+        sorted({parse_choice(text) for text in texts or [kind.value for kind in EngineKind]})
+    )
 
 
 def _candidate(text: str | None) -> str | None:
     if text in {None, DOCUMENTED}:
         return text
     if text == HARDENED:
-        raise RefusalError("--routine hardened is not in this version: leave --routine away, or give documented.")
+        raise RefusalError(
+            "--routine hardened is not in this version: leave --routine away, or give documented."
+        )
     raise RefusalError("--routine takes documented in this version: give that, or leave it away.")
 
 

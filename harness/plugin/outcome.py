@@ -37,7 +37,9 @@ class Outcome:
         self._unclear: list[Finding] = []
         self._started = datetime.now(UTC)
 
-    def note(self, report: pytest.TestReport, error: pytest.ExceptionInfo[BaseException] | None) -> None:
+    def note(
+        self, report: pytest.TestReport, error: pytest.ExceptionInfo[BaseException] | None
+    ) -> None:
         """Take note of one test phase: what pytest alone would call green or merely failed."""
         scenario = report.nodeid.rpartition("::")[2]
         if report.skipped:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TextIO
+from typing import TextIO
 
 import pytest
 
@@ -22,14 +22,15 @@ class _RedactedStream:
         self._stream.write(self._redactor.redact(text))
         return len(text)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
 
 
 def redact_terminal(config: pytest.Config, redactor: Redactor) -> None:
     """Put the redactor between pytest's terminal reporter and the terminal."""
     writer = config.get_terminal_writer()
-    writer._file = _RedactedStream(writer._file, redactor)  # type: ignore[assignment]  # duck-typed
+    # pytest offers no other place where all that it prints comes by.
+    writer._file = _RedactedStream(writer._file, redactor)  # noqa: SLF001
 
 
 def redact_report(

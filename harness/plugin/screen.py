@@ -18,10 +18,16 @@ from harness.model import Finding, FindingKind, Judgement, Verdict
 from harness.plugin.staging import Stage
 
 SCOPE: Final = Scope(
-    searched=("every column of every table of every database of the set, for plain forms of the number",),
+    searched=(
+        "every column of every table of every database of the set, for plain forms of the number",
+    ),
     not_searched=("encoded forms", "logs", "media", "engine files", "backups"),
 )
-_STYLES: Final = {Verdict.CLEAR: "bold green", Verdict.TRACE: "bold red", Verdict.UNKNOWN: "bold yellow"}
+_STYLES: Final = {
+    Verdict.CLEAR: "bold green",
+    Verdict.TRACE: "bold red",
+    Verdict.UNKNOWN: "bold yellow",
+}
 _MEANINGS: Final = {
     Verdict.CLEAR: "nothing unexpected was found",
     Verdict.TRACE: "something remains, or someone else was changed",
@@ -78,7 +84,9 @@ def _reasons(findings: Iterable[Finding]) -> Table:
     for finding in findings:
         table = ".".join(part for part in (finding.store, finding.table) if part)
         place = table or finding.surface
-        reason = finding.why if not table or not finding.surface else f"{finding.surface}: {finding.why}"
+        reason = (
+            finding.why if not table or not finding.surface else f"{finding.surface}: {finding.why}"
+        )
         places[finding.engine, finding.kind.value, reason][place] += finding.count
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
@@ -110,7 +118,9 @@ def _expected(expected: Iterable[Finding]) -> str:
     for finding in expected:
         if finding.kind is FindingKind.TRACE:
             places[finding.engine].add(finding.place)
-    left = ", ".join(f"{len(columns)} columns on {engine}" for engine, columns in sorted(places.items()))
+    left = ", ".join(
+        f"{len(columns)} columns on {engine}" for engine, columns in sorted(places.items())
+    )
     return (
         f"the vendor's documented routine leaves the subject in {left}, exactly as the "
         "manifest predicts: never rely on it alone"

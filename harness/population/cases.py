@@ -97,7 +97,12 @@ CASES: Final = (
     Case("mapped", "The subject's JID differs from the phone number.", showcase(_MAPPED)),
     Case("unknown", "The subject was never a user.", _without(_NOBODY)),
     Case("empty", "The stores hold no row at all.", World(_SUBJECT)),
-    Case("twice", "The routine is called again, with the number as text.", showcase(_SUBJECT), calls=("number", "text")),
+    Case(
+        "twice",
+        "The routine is called again, with the number as text.",
+        showcase(_SUBJECT),
+        calls=("number", "text"),
+    ),
     Case("prefixed", "The store set has a prefix.", showcase(_SUBJECT), prefix=OTHER_PREFIX),
     Case(
         "two-sets",

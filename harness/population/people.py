@@ -15,7 +15,24 @@ from typing import Final
 
 from harness.identity import USER_DOMAIN
 
-_AREA_CODES: Final = (202, 206, 212, 213, 303, 305, 312, 404, 415, 503, 512, 541, 602, 617, 702, 713)
+_AREA_CODES: Final = (
+    202,
+    206,
+    212,
+    213,
+    303,
+    305,
+    312,
+    404,
+    415,
+    503,
+    512,
+    541,
+    602,
+    617,
+    702,
+    713,
+)
 _PER_AREA: Final = 100
 _UNASSIGNED: Final = "5520"
 _NANP: Final = len(_AREA_CODES) * _PER_AREA

@@ -50,4 +50,3 @@ class DocumentedProcedure:
         database = self._store_set.databases()[HOME_STORE]
         rows = self._store_set.query(HOME_STORE, _LISTED, (database, self.name))
         return int(rows[0][0])
-

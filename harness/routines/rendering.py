@@ -35,8 +35,9 @@ def mysql_procedure(manifest: Manifest, databases: Mapping[str, str], name: str)
         f"    WHERE {_condition(statement, EngineKind.MYSQL)};\n"
         for table, statement in manifest.vendor_tables(EngineKind.MYSQL)
     )
+    procedure = f"{mysql.quoted(databases[HOME_STORE])}.{mysql.quoted(name)}"
     return (
-        f"CREATE PROCEDURE {mysql.quoted(databases[HOME_STORE])}.{mysql.quoted(name)}(IN wa_id BIGINT)\n"
+        f"CREATE PROCEDURE {procedure}(IN wa_id BIGINT)\n"
         "BEGIN\n"
         f"  DECLARE user_jid {_MYSQL_JID};\n"
         "  DECLARE phone VARCHAR(50);\n"

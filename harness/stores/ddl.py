@@ -24,7 +24,8 @@ def render(store: StoreDescription, engine: EngineKind) -> str:
     """Return the SQL that creates the tables of one store, without its database."""
     known = "confirmed" if store.confirmed else "inferred"
     head = (
-        f"-- {store.name} for {engine.proper_name}. SYNTHETIC: rendered from fixtures/manifest.toml.\n"
+        f"-- {store.name} for {engine.proper_name}. "
+        "SYNTHETIC: rendered from fixtures/manifest.toml.\n"
         f"-- The store's name is {known}; columns beyond the published ones are reconstructed.\n"
     )
     return head + "".join("\n" + _table(table, engine) for table in store.tables)

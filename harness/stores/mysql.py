@@ -11,7 +11,7 @@ import ssl
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import pymysql
 from pymysql.constants import COMMAND
@@ -26,6 +26,9 @@ _CONNECT_TIMEOUT_S: Final = 10
 # and 0, which PyMySQL reports for a connection it has closed itself.
 _UNREACHABLE: Final = frozenset({0, 1040, 1044, 1045, 1053, 2002, 2003, 2006, 2013, 2014, 2055})
 _MAX_PACKET: Final = 0xFFFFFF
+_HEADER_BYTES: Final = 4
+# A row may begin with the same byte as the end of rows, but is longer than that packet.
+_LONGEST_END: Final = 8
 _END_OF_ROWS, _ERROR, _NULL = 0xFE, 0xFF, 0xFB
 
 # Separate queries, since 5.6 opens every table once more for a join.
@@ -66,8 +69,10 @@ class MySqlStoreSet:
             )
             # Equal values must be equal bytes in every session, and long passes must not
             # run into the client's idle timeout.
-            self._run("SET SESSION time_zone = '+00:00', wait_timeout = 28800, net_write_timeout = 600")
-            self.version = str(self._connection.get_server_info())
+            self._run(
+                "SET SESSION time_zone = '+00:00', wait_timeout = 28800, net_write_timeout = 600"
+            )
+            self.version = str(self._rows("SELECT version()")[0][0])
 
     def databases(self) -> Mapping[str, str]:
         if self._databases is None:
@@ -140,11 +145,13 @@ class MySqlStoreSet:
         self._streaming = False
         return size_bytes
 
-    def decoder(self, table: TableSchema) -> Decoder:
+    def decoder(self, table: TableSchema) -> Decoder:  # noqa: ARG002  # the protocol's
         return decode
 
     def insert(self, rows: Iterable[SeedRow]) -> None:
-        batches: dict[tuple[str, str, tuple[str, ...]], list[tuple[object, ...]]] = defaultdict(list)
+        batches: dict[tuple[str, str, tuple[str, ...]], list[tuple[object, ...]]] = defaultdict(
+            list
+        )
         for row in rows:
             batches[row.store, row.table, tuple(row.values)].append(tuple(row.values.values()))
         self._run("START TRANSACTION")
@@ -233,7 +240,7 @@ def _stream(connection: Any, sql: str, consume: Consumer) -> int:
     while True:
         payload = _read_payload(connection._rfile)
         first = payload[0]
-        if first == _END_OF_ROWS and len(payload) < 9:
+        if first == _END_OF_ROWS and len(payload) <= _LONGEST_END:
             return size_bytes
         if first == _ERROR:
             pymysql.err.raise_mysql_exception(payload)
@@ -241,14 +248,14 @@ def _stream(connection: Any, sql: str, consume: Consumer) -> int:
         consume(payload)
 
 
-def _read_payload(stream: Any) -> bytes:
+def _read_payload(stream: BinaryIO) -> bytes:
     """Read one payload, joined from as many packets as it takes."""
-    parts = []
+    parts: list[bytes] = []
     while True:
-        header = stream.read(4)
+        header = stream.read(_HEADER_BYTES)
         length = int.from_bytes(header[:3], "little")
         part = stream.read(length)
-        if len(header) < 4 or len(part) < length:
+        if len(header) < _HEADER_BYTES or len(part) < length:
             raise pymysql.err.OperationalError(2013, "connection lost between rows")
         if length < _MAX_PACKET and not parts:
             return bytes(part)

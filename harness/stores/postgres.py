@@ -167,7 +167,7 @@ class PostgresStoreSet:
 
     def _connection(self, database: str) -> psycopg2.extensions.connection:
         if database not in self._connections:
-            connection = psycopg2.connect(
+            connection: psycopg2.extensions.connection = psycopg2.connect(
                 host=self.config.hostname,
                 port=self.config.port,
                 user=self.config.username,
@@ -186,7 +186,9 @@ class PostgresStoreSet:
             cursor.execute(sql, tuple(values) or None)
             return max(cursor.rowcount, 0)
 
-    def _rows(self, database: str, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    def _rows(
+        self, database: str, sql: str, values: Sequence[object] = ()
+    ) -> list[tuple[Any, ...]]:
         with self._wrapped(), self._connection(database).cursor() as cursor:
             cursor.execute(sql, tuple(values) or None)
             return list(cursor.fetchall())
@@ -207,10 +209,10 @@ class PostgresStoreSet:
             ) from None
 
 
-def _tls_options(config: RunConfig) -> dict[str, str]:
+def _tls_options(config: RunConfig) -> dict[str, Any]:
     if config.tls is None:
         return {}
-    options = {"sslmode": "verify-ca" if config.tls.verify else "require"}
+    options: dict[str, Any] = {"sslmode": "verify-ca" if config.tls.verify else "require"}
     for name, path in (
         ("sslrootcert", config.tls.ca),
         ("sslcert", config.tls.cert),
@@ -239,10 +241,10 @@ def decode(row: bytes, binary: Sequence[bool]) -> tuple[bytes | None, ...]:
     Source: PostgreSQL documentation, COPY, "Text Format".
     """
     cells = row.removesuffix(b"\n").split(b"\t")
-    return tuple(_cell(cell, is_binary) for cell, is_binary in zip(cells, binary, strict=True))
+    return tuple(_cell(cell, is_binary=kind) for cell, kind in zip(cells, binary, strict=True))
 
 
-def _cell(cell: bytes, is_binary: bool) -> bytes | None:
+def _cell(cell: bytes, *, is_binary: bool) -> bytes | None:
     if cell == rb"\N":
         return None
     text = _ESCAPE.sub(_unescape, cell) if b"\\" in cell else cell

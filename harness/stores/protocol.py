@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from harness.config import RunConfig
 from harness.model import SeedRow, TableSchema
+
+_TEMPLATE_PORT: Final = 3306
 
 Consumer = Callable[[bytes], object]
 Decoder = Callable[[bytes], tuple[bytes | None, ...]]
@@ -105,8 +107,8 @@ def fold(names: Iterable[str], present: Iterable[str], prefix: str) -> dict[str,
 def unreachable(config: RunConfig, why: str) -> str:
     """Word the sentence for a server that cannot be reached or went away."""
     hint = ""
-    if config.engine.value == "postgres" and config.port == 3306:
-        hint = " (3306 is the template's port; PostgreSQL usually listens on 5432)"
+    if config.engine.value == "postgres" and config.port == _TEMPLATE_PORT:
+        hint = f" ({_TEMPLATE_PORT} is the template's port; PostgreSQL usually listens on 5432)"
     return (
         f"{config.engine.proper_name} at {config.hostname}:{config.port}{hint} {why}: "
         "see that the server is up and WA_DB_* are right, then run again."

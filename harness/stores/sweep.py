@@ -47,7 +47,12 @@ class TablePass:
     """The state of one pass over one table; `consume` takes each encoded row."""
 
     def __init__(
-        self, store_set: StoreSet, table: TableSchema, treatments: dict[str, Treatment], matcher: Matcher, key: bytes
+        self,
+        store_set: StoreSet,
+        table: TableSchema,
+        treatments: dict[str, Treatment],
+        matcher: Matcher,
+        key: bytes,
     ) -> None:
         self._table = table
         self._treatments = [treatments.get(column.name) for column in table.columns]
@@ -117,9 +122,7 @@ class TablePass:
         ]
 
 
-def sweep(
-    store_set: StoreSet, manifest: Manifest, closure: Closure | None, key: bytes
-) -> Sighting:
+def sweep(store_set: StoreSet, manifest: Manifest, closure: Closure | None, key: bytes) -> Sighting:
     """Search and fingerprint every column of every table of every store present.
 
     Args:
@@ -166,7 +169,9 @@ def resolve(store_set: StoreSet, manifest: Manifest, closure: Closure) -> Closur
         for table in store_set.tables():
             description = manifest.table(table.store, table.name)
             if description and description.alias:
-                store_set.scan(table, _TieFinder(store_set, table, description.alias, numbers, ties))
+                store_set.scan(
+                    table, _TieFinder(store_set, table, description.alias, numbers, ties)
+                )
     return freeze(closure.wa_id, ties)
 
 
