@@ -43,8 +43,10 @@ ENGINES = REPOSITORY / "fixtures" / "engines"
 MYSQL, POSTGRES = parse_choice("mysql"), parse_choice("postgres")
 SUPERFLUOUS = shutil.ignore_patterns("test", "__pycache__", "*.a", "mypy", "ruff")
 SLEEP = "import time; time.sleep(600)"
+# A process started in the background of a script inherits SIGINT as ignored.
 LAUNCH_AND_SLEEP = """
-import json, time
+import json, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from harness.servers import launch, parse_choice
 servers = [launch(parse_choice(name)) for name in ("mysql", "postgres")]
 for server in servers:
@@ -511,8 +513,11 @@ def harness_running() -> Iterator[tuple[subprocess.Popen[str], list[Path]]]:
     """Run a harness with both engines; the body ends it, and its end is waited for."""
     with start_python(LAUNCH_AND_SLEEP) as process:
         assert process.stdout is not None
-        yield process, [Path(text) for text in json.loads(process.stdout.readline())]
-        process.wait(15)
+        try:
+            yield process, [Path(text) for text in json.loads(process.stdout.readline())]
+            process.wait(15)
+        finally:
+            process.kill()
 
 
 def run_as_ordinary_user(code: str, commons: Path, cache: Path) -> subprocess.CompletedProcess[str]:
