@@ -45,6 +45,14 @@ class StoreUnreachableError(StoreError):
     """A store could not be reached, or the connection was lost half way."""
 
 
+class ConflictError(StoreError):
+    """Somebody else's change came between; the transaction is rolled back and may be retried."""
+
+
+class PlanError(HarnessError):
+    """The plan cannot be carried out as located; every row was left, or put back, as it was."""
+
+
 class RoutineError(HarnessError):
     """A deletion routine could not be installed, called or removed."""
 

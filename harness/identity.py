@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -100,11 +100,11 @@ class Matcher:
     def __init__(self, closure: Closure | None) -> None:
         plain = [number.encode("ascii") for number in closure.numbers] if closure else []
         # PostgreSQL's COPY writes a bytea as hexadecimal text, so the digits' own codes count.
-        self._needles = (*plain, *(number.hex().encode("ascii") for number in plain))
+        self.needles = (*plain, *(number.hex().encode("ascii") for number in plain))
         # Without a closure, an expression that matches nothing at all.
         numbers = b"|".join(plain) or rb"(?!)"
         self._exact = re.compile(
-            rb"(?<![0-9])(?P<prefix>\+|00)?(?:" + numbers + rb")(?![0-9])"
+            rb"(?<![0-9])(?P<prefix>\+|00)?(?P<number>" + numbers + rb")(?![0-9])"
             rb"(?:(?P<user>(?::[0-9]+)?@(?:s\.whatsapp\.net|c\.us))|(?P<group>-[0-9]+@g\.us))?"
         )
         self._whole = re.compile(
@@ -113,11 +113,21 @@ class Matcher:
 
     def candidate(self, row: bytes) -> bool:
         """Tell whether an encoded row may hold a number; never misses, may be wrong."""
-        return any(needle in row for needle in self._needles)
+        return any(needle in row for needle in self.needles)
 
     def forms(self, cell: bytes) -> Counter[str]:
         """Count the forms in which the cell's bytes hold a number of the closure."""
         return Counter(_form_of(match) for match in self._exact.finditer(cell))
+
+    def replace(self, cell: bytes, substitute: Callable[[bytes], bytes]) -> bytes:
+        """Return the cell with each number replaced, and all around it as it was."""
+
+        def replaced(match: re.Match[bytes]) -> bytes:
+            start, end = match.span("number")
+            before, after = cell[match.start() : start], cell[end : match.end()]
+            return before + substitute(match["number"]) + after
+
+        return self._exact.sub(replaced, cell)
 
     def whole(self, cell: bytes) -> bool:
         """Tell whether the cell holds one number or user JID of the closure and nothing else."""

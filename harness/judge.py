@@ -27,6 +27,7 @@ from harness.model import (
     Planted,
     Predicted,
     Record,
+    RolledBack,
     RunClosed,
     RunOpened,
     TableState,
@@ -47,10 +48,23 @@ class Run:
         """Return the run's records of one kind, in order."""
         return [cast("R", record) for record in self.records if isinstance(record, kind)]
 
-    def observed(self, part: Part, moment: Moment) -> Observed | None:
-        """Return the last observation of a store set at a moment, if it was made."""
-        found = [o for o in self.all(Observed) if (o.part, o.moment) == (part, moment)]
-        return found[-1] if found else None
+    def judged(self, moment: Moment) -> list[Observed]:
+        """Return the observations of the judged store set at a moment, in order."""
+        return [
+            observed
+            for observed in self.all(Observed)
+            if (observed.part, observed.moment) == (Part.JUDGED, moment)
+        ]
+
+    @property
+    def first(self) -> Observed | None:
+        """The judged store set as it was before anything was done."""
+        return next(iter(self.judged(Moment.BEFORE)), None)
+
+    @property
+    def last(self) -> Observed | None:
+        """The judged store set as the final sweep saw it."""
+        return next(reversed(self.judged(Moment.AFTER)), None)
 
     def finding(
         self,
@@ -140,8 +154,7 @@ def _predicted(run: Run) -> dict[tuple[object, ...], Finding]:
 
 
 def _held(run: Run) -> bool:
-    before = run.observed(Part.JUDGED, Moment.BEFORE)
-    return before is None or bool(before.traces)
+    return run.first is None or bool(run.first.traces)
 
 
 def _headless(name: str) -> RunOpened:
@@ -165,10 +178,16 @@ def _unfinished(run: Run) -> Iterator[Finding]:
     for failed in run.all(Failed):
         why = f"{failed.error}: {failed.sentence}"
         yield run.finding(FindingKind.COVERAGE, why, surface=f"phase {failed.phase}")
-    complete = run.observed(Part.JUDGED, Moment.AFTER) and run.all(RunClosed)
+    complete = run.last and run.all(RunClosed)
     if not complete and not run.all(Failed):
         why = "the run ended before its last phase"
         yield run.finding(FindingKind.COVERAGE, why, surface=f"run {run.opened.run}")
+
+
+def _rolled_back(run: Run) -> Iterator[Finding]:
+    """An erasure that was not clear inside its transaction was not committed."""
+    for rolled_back in run.all(RolledBack):
+        yield run.finding(FindingKind.COVERAGE, rolled_back.why, surface="erasure rolled back")
 
 
 def _unsearched(run: Run) -> Iterator[Finding]:
@@ -180,7 +199,7 @@ def _unsearched(run: Run) -> Iterator[Finding]:
 
 def _blind(run: Run) -> Iterator[Finding]:
     """What was planted must be seen before the erasure, or the sweep is blind there."""
-    before = run.observed(Part.JUDGED, Moment.BEFORE)
+    before = run.first
     if before is None:
         return
     seen = {(trace.store, trace.table, trace.column): trace.cells for trace in before.traces}
@@ -194,7 +213,7 @@ def _blind(run: Run) -> Iterator[Finding]:
 
 def _unaccounted(run: Run) -> Iterator[Finding]:
     """As many bystander rows must be read as were seeded: a table may have gone missing."""
-    before = run.observed(Part.JUDGED, Moment.BEFORE)
+    before = run.first
     for planted in run.all(Planted) if before else ():
         rows = sum(state.bystander_rows for state in before.tables) if before else 0
         if rows != planted.bystander_rows:
@@ -206,7 +225,7 @@ def _unaccounted(run: Run) -> Iterator[Finding]:
 
 def _traces(run: Run) -> Iterator[Finding]:
     """Anything of the subject that the last sweep saw remains."""
-    after = run.observed(Part.JUDGED, Moment.AFTER)
+    after = run.last
     for trace in after.traces if after else ():
         why = f"still there after the erasure, as {', '.join(trace.forms)}"
         place = (trace.store, trace.table, trace.column)
@@ -215,14 +234,16 @@ def _traces(run: Run) -> Iterator[Finding]:
 
 def _collateral(run: Run) -> Iterator[Finding]:
     """Rows that are not the subject's must be the same before and after."""
-    yield from _changed(run, Part.JUDGED, "")
-    yield from _changed(run, Part.OTHER, OTHER_SET)
+    then: dict[Part, Observed] = {}
+    for observed in run.all(Observed):
+        if observed.moment is Moment.BEFORE:
+            then[observed.part] = observed
+        elif observed.part in then and not (run.opened.shared and observed.moment is Moment.AFTER):
+            yield from _changed(run, then[observed.part], observed)
 
 
-def _changed(run: Run, part: Part, surface: str) -> Iterator[Finding]:
-    before, after = run.observed(part, Moment.BEFORE), run.observed(part, Moment.AFTER)
-    if before is None or after is None:
-        return
+def _changed(run: Run, before: Observed, after: Observed) -> Iterator[Finding]:
+    surface = OTHER_SET if after.part is Part.OTHER else ""
     then = {(state.store, state.table): state for state in before.tables}
     now = {(state.store, state.table): state for state in after.tables}
     for place in sorted(then.keys() | now.keys()):
@@ -265,6 +286,7 @@ def _drift(run: Run) -> Iterator[Finding]:
 Rule = Callable[[Run], Iterator[Finding]]
 RULES: Final[tuple[Rule, ...]] = (
     _unfinished,
+    _rolled_back,
     _unsearched,
     _blind,
     _unaccounted,

@@ -202,15 +202,20 @@ class Part(StrEnum):
 
 
 class Moment(StrEnum):
-    """When an observation was made, relative to the erasure."""
+    """When an observation was made: before the erasure, inside its transaction, or after it."""
 
     BEFORE = "before"
+    INSIDE = "inside"
     AFTER = "after"
 
 
 @dataclass(frozen=True, slots=True)
 class RunOpened:
-    """A run begins: who is to be erased (by pseudonym), from what, by which routine."""
+    """A run begins: who is to be erased (by pseudonym), from what, by which routine.
+
+    `control`: the run must fail in exactly the way that is predicted. `shared`: others may
+    write meanwhile, so that bystanders are compared inside the transaction only.
+    """
 
     run: str
     case: str
@@ -222,6 +227,7 @@ class RunOpened:
     prefix: str
     subject: str
     at: str
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +284,36 @@ class Called:
 
 
 @dataclass(frozen=True, slots=True)
+class TableChange:
+    """What the plan did to one table: rows deleted, and rows in which something was masked."""
+
+    store: str
+    table: str
+    deleted_rows: int
+    masked_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """The plan was carried out and committed, after so many attempts that gave way to others."""
+
+    run: str
+    round: int
+    attempts: int
+    duration_s: float
+    tables: tuple[TableChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """The plan was carried out, found not to be clear, and rolled back: every row is as before."""
+
+    run: str
+    round: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeftBehind:
     """An object that installing the routine made and removing it did not take away."""
 
@@ -319,6 +355,8 @@ Record = (
     | Observed
     | Drifted
     | Called
+    | Erased
+    | RolledBack
     | LeftBehind
     | Predicted
     | Failed
@@ -364,10 +402,41 @@ class ColumnSchema:
 
 @dataclass(frozen=True, slots=True)
 class TableSchema:
-    """One table as the server describes it; `namespace` is PostgreSQL's schema, else empty."""
+    """One table as the server describes it.
+
+    `namespace` is PostgreSQL's schema, else empty. `key` are the columns, none of them
+    nullable, that tell rows apart: the primary key, or on MySQL else a unique index, whose
+    name is `key_index`.
+    """
 
     store: str
     name: str
     columns: tuple[ColumnSchema, ...]
     key: tuple[str, ...] = ()
     namespace: str = ""
+    key_index: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Located:
+    """One row as it was when it was found: how to reach it, and the bytes it was sent as."""
+
+    locator: bytes
+    row: bytes
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Replacement:
+    """A row that stays with some cells replaced: column positions and their new bytes."""
+
+    located: Located
+    cells: tuple[tuple[int, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hazard:
+    """Something about a table that makes changing its rows unsafe, in the engine's words."""
+
+    store: str
+    table: str
+    why: str

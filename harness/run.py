@@ -17,14 +17,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from harness import routines
-from harness.errors import HarnessError, RoutineError
+from harness.errors import ConflictError, HarnessError, RoutineError
 from harness.identity import Closure
 from harness.manifest import Manifest
+from harness.masks import Masks
 from harness.model import (
     Called,
     ClosureFrozen,
     Drifted,
     EngineChoice,
+    Erased,
     Failed,
     Finding,
     LeftBehind,
@@ -34,21 +36,29 @@ from harness.model import (
     Planted,
     Predicted,
     Record,
+    RolledBack,
     RunClosed,
     RunOpened,
     SeedRow,
+    TableState,
     Trace,
 )
+from harness.plan import carry_out, locate, refuse_hazards
 from harness.routines import Routine
 from harness.routines.prediction import DocumentedPrediction
 from harness.stores import StoreSet, drift
-from harness.stores.sweep import resolve, sweep
+from harness.stores.sweep import Search, Sighting, resolve, sweep
 
 if TYPE_CHECKING:
     from harness.population.cases import Case
 
 Recorder = Callable[[Record], None]
 DIGEST_KEY_BYTES: Final = 32
+HARDENED: Final = "hardened"
+ROUNDS: Final = 3
+"""How often rows that came too late for one transaction may start another."""
+ATTEMPTS: Final = 6
+"""How often one transaction gives way to others before the run gives up."""
 
 
 def now() -> str:
@@ -123,9 +133,10 @@ class _Operation:
                 self._introspect()
             with self._phase("locate"):
                 closure = self._locate()
-            self._observe(Moment.BEFORE, closure)
-            self._erase()
-            self._observe(Moment.AFTER, closure)
+            if self._rehearsal.routine == HARDENED:
+                self._erase_by_plan(closure)
+            else:
+                self._erase_by_routine(closure)
         except _PhaseFailed:
             return False
         return True
@@ -148,7 +159,8 @@ class _Operation:
             store_set.clear()
             store_set.insert(rows[part])
         self._record(planted(self._rehearsal.run, rows[Part.JUDGED]))
-        self._record(Predicted(self._rehearsal.run, self._predicted(rows)))
+        if self._rehearsal.routine != HARDENED:
+            self._record(Predicted(self._rehearsal.run, self._predicted(rows)))
 
     def _predicted(self, rows: Mapping[Part, Sequence[SeedRow]]) -> tuple[Finding, ...]:
         case = self._rehearsal.case
@@ -172,27 +184,43 @@ class _Operation:
         self._record(ClosureFrozen(self._rehearsal.run, closure.by_kind()))
         return closure
 
-    def _observe(self, moment: Moment, closure: Closure) -> None:
-        for part, store_set in self._sets.items():
-            with self._phase(f"sweep {moment}"):
-                started_s = time.monotonic()
-                whom = closure if part is Part.JUDGED else None
-                sighting = sweep(store_set, self._rehearsal.manifest, whom, self._key)
-                self._record(
-                    Observed(
-                        run=self._rehearsal.run,
-                        part=part,
-                        moment=moment,
-                        at=now(),
-                        duration_s=round(time.monotonic() - started_s, 3),
-                        size_bytes=sighting.size_bytes,
-                        tables=tuple(sighting.tables),
-                        traces=tuple(sighting.traces),
-                        unsearched=tuple(sighting.unsearched),
-                    )
-                )
+    def _observe(self, part: Part, moment: Moment, search: Search) -> Observed:
+        with self._phase(f"sweep {moment}"):
+            started_s = time.monotonic()
+            sighting = sweep(self._sets[part], search)
+            return self._saw(part, moment, sighting, started_s)
 
-    def _erase(self) -> None:
+    def _saw(self, part: Part, moment: Moment, sighting: Sighting, started_s: float) -> Observed:
+        observed = Observed(
+            run=self._rehearsal.run,
+            part=part,
+            moment=moment,
+            at=now(),
+            duration_s=round(time.monotonic() - started_s, 3),
+            size_bytes=sighting.size_bytes,
+            tables=tuple(sighting.tables),
+            traces=tuple(sighting.traces),
+            unsearched=tuple(sighting.unsearched),
+        )
+        self._record(observed)
+        return observed
+
+    def _observe_other(self, moment: Moment) -> None:
+        if Part.OTHER in self._sets:
+            nobody = Search(self._rehearsal.manifest, None, self._key)
+            self._observe(Part.OTHER, moment, nobody)
+
+    # --- erasure by a stored routine ------------------------------------------------------
+
+    def _erase_by_routine(self, closure: Closure) -> None:
+        search = Search(self._rehearsal.manifest, closure, self._key)
+        self._observe(Part.JUDGED, Moment.BEFORE, search)
+        self._observe_other(Moment.BEFORE)
+        self._install_and_call()
+        self._observe(Part.JUDGED, Moment.AFTER, search)
+        self._observe_other(Moment.AFTER)
+
+    def _install_and_call(self) -> None:
         where = self._sets[self._rehearsal.case.routine_in]
         routine = routines.documented(self._rehearsal.manifest, where, self._rehearsal.run)
         try:
@@ -200,7 +228,7 @@ class _Operation:
                 routine.install()
                 if not routine.listed():
                     raise RoutineError(
-                        "The routine was installed and the catalog does not list it."
+                        "The routine was installed and the catalog does not list it: run again."
                     )
             for form in self._rehearsal.case.calls:
                 with self._phase("erase"):
@@ -216,6 +244,73 @@ class _Operation:
         affected_rows = routine.call(self._rehearsal.case.wa_id, form)
         duration_s = round(time.monotonic() - started_s, 3)
         self._record(Called(self._rehearsal.run, form, affected_rows, duration_s))
+
+    # --- erasure by the plan --------------------------------------------------------------
+
+    def _erase_by_plan(self, closure: Closure) -> None:
+        self._observe_other(Moment.BEFORE)
+        for _ in self._rehearsal.case.calls:
+            masks = Masks(closure)
+            search = Search(self._rehearsal.manifest, closure, self._key, masks)
+            for number in range(1, ROUNDS + 1):
+                committed = self._committed(number, search, masks)
+                # On a fresh snapshot: rows that came after the transaction's are seen now.
+                after = self._observe(Part.JUDGED, Moment.AFTER, search)
+                if not committed or not after.traces:
+                    break
+        self._observe_other(Moment.AFTER)
+
+    def _committed(self, number: int, search: Search, masks: Masks) -> bool:
+        """Carry the plan out in one round; give way to others a bounded number of times."""
+        with self._phase("erase"):
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    return self._attempt(number, attempt, search, masks)
+                except ConflictError:
+                    if attempt == ATTEMPTS:
+                        raise
+                    time.sleep(secrets.randbelow(50 * attempt) / 1000)
+        return False
+
+    def _attempt(self, number: int, attempt: int, search: Search, masks: Masks) -> bool:
+        store_set = self._sets[Part.JUDGED]
+        started_s = time.monotonic()
+        with store_set.transaction():
+            plan, sighting = locate(store_set, search, masks, first=number == 1)
+            before = self._saw(Part.JUDGED, Moment.BEFORE, sighting, started_s)
+            refuse_hazards(store_set, plan)
+            carry_out(store_set, plan)
+            inside = self._observe(Part.JUDGED, Moment.INSIDE, search)
+            if doubt := reason_not_to_commit(before, inside):
+                self._record(RolledBack(self._rehearsal.run, number, doubt))
+                return False
+            store_set.commit()
+        duration_s = round(time.monotonic() - started_s, 3)
+        self._record(Erased(self._rehearsal.run, number, attempt, duration_s, plan.changes))
+        return True
+
+
+def reason_not_to_commit(before: Observed, inside: Observed) -> str:
+    """Return why an erasure must be rolled back, or nothing if it may be committed."""
+    if before.unsearched or inside.unsearched:
+        return "a table could not be searched, so the erasure was rolled back"
+    if inside.traces:
+        return "the subject was still found inside the transaction, so it was rolled back"
+    if [_kept(state) for state in before.tables] != [_kept(state) for state in inside.tables]:
+        return "somebody else's row differed inside the transaction, so it was rolled back"
+    return ""
+
+
+def _kept(state: TableState) -> tuple[object, ...]:
+    """Return all of a table's state that an erasure must leave as it is."""
+    return (
+        state.store,
+        state.table,
+        state.mention_rows,
+        state.bystander_rows,
+        state.mention_digest,
+        state.bystander_digest,
+    )
 
 
 def planted(run: str, rows: Sequence[SeedRow]) -> Planted:

@@ -22,6 +22,7 @@ from harness.model import (
     Part,
     Planted,
     Predicted,
+    RolledBack,
     RunClosed,
     RunOpened,
     TableState,
@@ -148,6 +149,16 @@ FAULTS = {
     "rows not read": (
         swapped(BEFORE, replace(BEFORE, tables=(replace(STATE, bystander_rows=6),))),
         ("coverage", "rows"),
+        Verdict.UNKNOWN,
+    ),
+    "changed inside": (
+        (*GOOD[:5], observed(Part.JUDGED, Moment.INSIDE, tables=()), *GOOD[5:]),
+        ("collateral", TABLE),
+        Verdict.TRACE,
+    ),
+    "rolled back": (
+        (*GOOD, RolledBack(RUN, 1, "not clear")),
+        ("coverage", "erasure rolled back"),
         Verdict.UNKNOWN,
     ),
     "failed": (

@@ -16,7 +16,7 @@ from harness.population.people import mapped_person, person
 from harness.population.world import World
 from harness.run import planted
 from harness.stores import StoreSet, connect
-from harness.stores.sweep import Sighting, resolve, sweep
+from harness.stores.sweep import Search, Sighting, resolve, sweep
 
 KEY = b"k" * 32
 SUBJECT = person(0)
@@ -33,7 +33,7 @@ def seeded(store_set: StoreSet) -> StoreSet:
 
 def seen(store_set: StoreSet, described: Manifest, closure: Closure | None = CLOSURE) -> Sighting:
     """Return what one pass sees."""
-    return sweep(store_set, described, closure, KEY)
+    return sweep(store_set, Search(described, closure, KEY))
 
 
 def states(sighting: Sighting) -> dict[tuple[str, str], TableState]:
@@ -72,7 +72,7 @@ def test_two_passes_agree(seeded: StoreSet, described: Manifest) -> None:
     """Nothing changed, nothing differs; another key gives other digests."""
     first, second = seen(seeded, described), seen(seeded, described)
     assert first.tables == second.tables
-    other = sweep(seeded, described, CLOSURE, b"o" * 32)
+    other = sweep(seeded, Search(described, CLOSURE, b"o" * 32))
     filled = [one for one in first.tables if one.bystander_rows]
     assert filled
     assert all(

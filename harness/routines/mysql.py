@@ -9,7 +9,7 @@ from harness.model import EngineKind
 from harness.routines import rendering
 from harness.routines.protocol import HOME_STORE, PUBLISHED_NAME, require_stores
 from harness.stores import StoreSet
-from harness.stores.mysql import quoted
+from harness.stores.mysql_changes import quoted
 
 _LISTED = """
     SELECT count(*) FROM information_schema.routines

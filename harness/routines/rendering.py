@@ -14,7 +14,8 @@ from harness.identity import USER_DOMAIN
 from harness.manifest import Manifest, Table, VendorStatement
 from harness.model import EngineKind
 from harness.routines.protocol import HOME_STORE
-from harness.stores import mysql, postgres
+from harness.stores import postgres
+from harness.stores.mysql_changes import quoted as mysql_quoted
 
 # The published routines keep the JID in a local variable of these lengths.
 _MYSQL_JID: Final = "VARCHAR(50)"
@@ -31,11 +32,11 @@ def mysql_procedure(manifest: Manifest, databases: Mapping[str, str], name: str)
         name: The procedure's name.
     """
     deletes = "".join(
-        f"  DELETE FROM {mysql.quoted(databases[table.store])}.{mysql.quoted(table.name)}\n"
+        f"  DELETE FROM {mysql_quoted(databases[table.store])}.{mysql_quoted(table.name)}\n"
         f"    WHERE {_condition(statement, EngineKind.MYSQL)};\n"
         for table, statement in manifest.vendor_tables(EngineKind.MYSQL)
     )
-    procedure = f"{mysql.quoted(databases[HOME_STORE])}.{mysql.quoted(name)}"
+    procedure = f"{mysql_quoted(databases[HOME_STORE])}.{mysql_quoted(name)}"
     return (
         f"CREATE PROCEDURE {procedure}(IN wa_id BIGINT)\n"
         "BEGIN\n"
@@ -112,7 +113,7 @@ def _foreign_table(table: Table, statement: VendorStatement, foreign: ForeignNam
 
 
 def _condition(statement: VendorStatement, engine: EngineKind) -> str:
-    quoted = mysql.quoted if engine is EngineKind.MYSQL else postgres.quoted
+    quoted = mysql_quoted if engine is EngineKind.MYSQL else postgres.quoted
     return " OR ".join(
         f"{quoted(column)} = {_OPERANDS[operand]}" for column, operand in statement.where
     )

@@ -8,23 +8,28 @@ before PyMySQL sees them (PyMySQL is pinned, and the decoder is tested against i
 from __future__ import annotations
 
 import ssl
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, Final
 
 import pymysql
-from pymysql.constants import COMMAND
+from pymysql.constants import CLIENT, COMMAND
 
 from harness.config import RunConfig, TlsSettings
-from harness.errors import StoreError, StoreUnreachableError
-from harness.model import ColumnSchema, SeedRow, TableSchema
-from harness.stores.protocol import Consumer, Decoder, fold, unreachable
+from harness.errors import ConflictError, StoreError, StoreUnreachableError
+from harness.model import ColumnSchema, Hazard, Located, Replacement, SeedRow, TableSchema
+from harness.stores.mysql_changes import HAZARDS, Statements, quoted, selected
+from harness.stores.protocol import Consumer, Decoder, fold, in_chunks, unreachable
 
 _CONNECT_TIMEOUT_S: Final = 10
 # CR_SERVER_GONE_ERROR and kin, ER_ACCESS_DENIED, ER_CON_COUNT, ER_SERVER_SHUTDOWN,
 # and 0, which PyMySQL reports for a connection it has closed itself.
 _UNREACHABLE: Final = frozenset({0, 1040, 1044, 1045, 1053, 2002, 2003, 2006, 2013, 2014, 2055})
+# ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK.
+_CONFLICT: Final = frozenset({1205, 1213})
+_LOCK_TIMEOUT_S: Final = 5
+_PACKET_CHARACTERS: Final = 256 * 1024
 _MAX_PACKET: Final = 0xFFFFFF
 _HEADER_BYTES: Final = 4
 # A row may begin with the same byte as the end of rows, but is longer than that packet.
@@ -38,14 +43,14 @@ _TABLES = """
 _COLUMNS = """
     SELECT table_name, column_name, column_type FROM information_schema.columns
     WHERE table_schema = %s ORDER BY table_name, ordinal_position"""
+# The primary key sorts first; a unique index serves if none of its columns may be NULL.
 _KEYS = """
-    SELECT table_name, column_name FROM information_schema.key_column_usage
-    WHERE table_schema = %s AND constraint_name = 'PRIMARY' ORDER BY table_name, ordinal_position"""
-
-
-def quoted(name: str) -> str:
-    """Return a name as a MySQL identifier."""
-    return "`" + name.replace("`", "``") + "`"
+    SELECT table_name, index_name, group_concat(column_name ORDER BY seq_in_index SEPARATOR '\\0')
+    FROM information_schema.statistics
+    WHERE table_schema = %s AND non_unique = 0
+    GROUP BY table_name, index_name
+    HAVING sum(nullable = 'YES') = 0 AND sum(sub_part IS NOT NULL) = 0
+    ORDER BY table_name, index_name <> 'PRIMARY', index_name"""
 
 
 class MySqlStoreSet:
@@ -56,6 +61,7 @@ class MySqlStoreSet:
         self._names = tuple(stores)
         self._databases: dict[str, str] | None = None
         self._streaming = False
+        self._in_transaction = False
         with self._wrapped("could not be reached or refused the credentials"):
             self._connection = pymysql.connect(
                 host=config.hostname,
@@ -66,6 +72,7 @@ class MySqlStoreSet:
                 autocommit=True,
                 connect_timeout=_CONNECT_TIMEOUT_S,
                 ssl=_tls_context(config.tls),
+                client_flag=CLIENT.MULTI_STATEMENTS,
             )
             # Equal values must be equal bytes in every session, and long passes must not
             # run into the client's idle timeout.
@@ -105,15 +112,19 @@ class MySqlStoreSet:
         columns: dict[str, list[ColumnSchema]] = defaultdict(list)
         for table, name, type_name in self._rows(_COLUMNS, (database,)):
             columns[str(table)].append(ColumnSchema(str(name), str(type_name)))
-        keys: dict[str, list[str]] = defaultdict(list)
-        for table, name in self._rows(_KEYS, (database,)):
-            keys[str(table)].append(str(name))
+        keys: dict[str, tuple[str, tuple[str, ...]]] = {}
+        for table, index, names in self._rows(_KEYS, (database,)):
+            keys.setdefault(str(table), (str(index), tuple(str(names).split("\0"))))
         for (table,) in self._rows(_TABLES, (database,)):
             name = str(table)
-            yield TableSchema(store, name, tuple(columns[name]), tuple(keys[name]))
+            index, key = keys.get(name, ("", ()))
+            yield TableSchema(store, name, tuple(columns[name]), key, key_index=index)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
+        if self._in_transaction:
+            yield
+            return
         self._run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         self._run("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
         try:
@@ -131,13 +142,22 @@ class MySqlStoreSet:
         with suppress(pymysql.err.Error):
             self._connection.rollback()
 
-    def scan(self, table: TableSchema, consume: Consumer) -> int:
-        columns = ", ".join(_selected(column) for column in table.columns)
-        source = f"{quoted(self.databases()[table.store])}.{quoted(table.name)}"
+    def _source(self, table: TableSchema) -> str:
+        return f"{quoted(self.databases()[table.store])}.{quoted(table.name)}"
+
+    def scan(self, table: TableSchema, consume: Consumer, *, located: bool = False) -> int:
+        del located  # a row's key is in the row itself
+        columns = ", ".join(selected(column) for column in table.columns)
+        return self._read(f"SELECT {columns} FROM {self._source(table)}", consume)
+
+    def split(self, row: bytes) -> tuple[bytes, bytes]:
+        return b"", row
+
+    def _read(self, sql: str, consume: Consumer) -> int:
         self._streaming = True
         with self._wrapped():
             try:
-                size_bytes = _stream(self._connection, f"SELECT {columns} FROM {source}", consume)
+                size_bytes = _stream(self._connection, sql, consume)
             except pymysql.err.MySQLError:
                 # The server's own error ends the rows; the connection can go on.
                 self._streaming = False
@@ -145,7 +165,8 @@ class MySqlStoreSet:
         self._streaming = False
         return size_bytes
 
-    def decoder(self, table: TableSchema) -> Decoder:  # noqa: ARG002  # the protocol's
+    def decoder(self, table: TableSchema) -> Decoder:
+        del table  # the encoding is the same for all
         return decode
 
     def insert(self, rows: Iterable[SeedRow]) -> None:
@@ -154,20 +175,94 @@ class MySqlStoreSet:
         )
         for row in rows:
             batches[row.store, row.table, tuple(row.values)].append(tuple(row.values.values()))
-        self._run("START TRANSACTION")
-        with self._wrapped(), self._connection.cursor() as cursor:
+        with self._atomically(), self._wrapped(), self._connection.cursor() as cursor:
             for (store, table, columns), values in batches.items():
                 names = ", ".join(map(quoted, columns))
                 marks = ", ".join(["%s"] * len(columns))
                 into = f"{quoted(self.databases()[store])}.{quoted(table)}"
                 cursor.executemany(f"INSERT INTO {into} ({names}) VALUES ({marks})", values)
-        self._run("COMMIT")
 
     def clear(self) -> None:
-        self._run("START TRANSACTION")
-        for table in self.tables():
-            self._run(f"DELETE FROM {quoted(self.databases()[table.store])}.{quoted(table.name)}")
+        with self._atomically():
+            for table in self.tables():
+                self._run(f"DELETE FROM {self._source(table)}")
+
+    @contextmanager
+    def _atomically(self) -> Iterator[None]:
+        if self._in_transaction:
+            yield
+            return
+        with self.transaction():
+            yield
+            self.commit()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._run(f"SET SESSION innodb_lock_wait_timeout = {_LOCK_TIMEOUT_S}")
+        self._run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        self._run("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+        self._in_transaction = True
+        try:
+            yield
+        finally:
+            if self._in_transaction:
+                self._in_transaction = False
+                self._abandon()
+
+    def commit(self) -> None:
         self._run("COMMIT")
+        self._in_transaction = False
+
+    def hazards(self) -> tuple[Hazard, ...]:
+        return tuple(
+            Hazard(store, str(table), str(why))
+            for store, database in self.databases().items()
+            for table, why in self._rows(HAZARDS, (database,) * 3)
+        )
+
+    def delete(self, table: TableSchema, rows: Sequence[Located]) -> int:
+        statements = Statements(self._source(table), table, self._connection.escape)
+        affected_rows = 0
+        for chunk in in_chunks(rows):
+            counts = Counter(located.row for located in chunk)
+            conditions = self._lock(statements, counts)
+            affected_rows += self._run_all(
+                statements.delete(conditions[row], count) for row, count in counts.items()
+            )
+        return affected_rows
+
+    def replace(self, table: TableSchema, rows: Sequence[Replacement]) -> int:
+        statements = Statements(self._source(table), table, self._connection.escape)
+        affected_rows = 0
+        for chunk in in_chunks(rows):
+            counts = Counter(replacement.located.row for replacement in chunk)
+            new = {replacement.located.row: replacement.cells for replacement in chunk}
+            conditions = self._lock(statements, counts)
+            affected_rows += self._run_all(
+                statements.replace(conditions[row], count, new[row])
+                for row, count in counts.items()
+            )
+        return affected_rows
+
+    def _lock(self, statements: Statements, counts: Counter[bytes]) -> dict[bytes, str]:
+        """Lock located rows, see that they are as located, and return each one's condition."""
+        conditions = {row: statements.where(decode(row)) for row in counts}
+        now: Counter[bytes] = Counter()
+        self._read(statements.lock(list(conditions.values())), lambda row: now.update((row,)))
+        if now != counts:
+            raise ConflictError("Located rows were changed or removed by somebody else meanwhile.")
+        return conditions
+
+    def _run_all(self, statements: Iterable[str]) -> int:
+        """Run statements in as few packets as they fit; return the rows affected in all."""
+        affected_rows = 0
+        with self._wrapped(), self._connection.cursor() as cursor:
+            for packet in _packets(statements):
+                cursor.execute(packet)
+                affected_rows += cursor.rowcount
+                while cursor.nextset():
+                    affected_rows += cursor.rowcount
+        return affected_rows
 
     def execute(self, store: str, sql: str, values: Sequence[object] = ()) -> int:
         self._run(f"USE {quoted(self.databases()[store])}")
@@ -199,9 +294,27 @@ class MySqlStoreSet:
             code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
             if code in _UNREACHABLE or isinstance(error, OSError):
                 raise StoreUnreachableError(unreachable(self.config, lost)) from None
+            if code in _CONFLICT:
+                raise ConflictError(
+                    f"MySQL gave way to another transaction (error {code})."
+                ) from None
             raise StoreError(
                 f"MySQL refused a statement with error {code}: look the code up in MySQL's manual."
             ) from None
+
+
+def _packets(statements: Iterable[str]) -> Iterator[str]:
+    """Join statements to packets well under the server's max_allowed_packet."""
+    packet: list[str] = []
+    size_bytes = 0
+    for statement in statements:
+        if packet and size_bytes + len(statement) > _PACKET_CHARACTERS:
+            yield ";".join(packet)
+            packet, size_bytes = [], 0
+        packet.append(statement)
+        size_bytes += len(statement)
+    if packet:
+        yield ";".join(packet)
 
 
 def _tls_context(tls: TlsSettings | None) -> ssl.SSLContext | None:
@@ -215,15 +328,6 @@ def _tls_context(tls: TlsSettings | None) -> ssl.SSLContext | None:
     if tls.cert and tls.key:
         context.load_cert_chain(str(tls.cert), str(tls.key))
     return context
-
-
-def _selected(column: ColumnSchema) -> str:
-    """Return the expression that sends a column whole.
-
-    A FLOAT is sent with six digits; as a DOUBLE it is sent with all it has.
-    """
-    name = quoted(column.name)
-    return f"{name} + 0e0" if column.type_name.lower().startswith("float") else name
 
 
 def _stream(connection: Any, sql: str, consume: Consumer) -> int:

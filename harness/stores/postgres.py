@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 
 import psycopg2
 import psycopg2.extensions
 
 from harness.config import RunConfig
-from harness.errors import StoreError, StoreUnreachableError
-from harness.model import ColumnSchema, SeedRow, TableSchema
-from harness.stores.protocol import Consumer, Decoder, fold, unreachable
+from harness.errors import ConflictError, PlanError, StoreError, StoreUnreachableError
+from harness.model import ColumnSchema, Hazard, Located, Replacement, SeedRow, TableSchema
+from harness.stores.protocol import Consumer, Decoder, fold, in_chunks, unreachable
 
 _CONNECT_TIMEOUT_S: Final = 10
 _MAINTENANCE_DATABASE: Final = "postgres"
@@ -41,6 +41,26 @@ _TABLES = """
       AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_t%'
     ORDER BY n.nspname, c.relname, a.attnum"""
 
+_HAZARDS = """
+    SELECT c.relname, 'a trigger fires on changes'
+    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal
+    UNION ALL
+    SELECT c.relname, 'a rule rewrites changes'
+    FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class
+    WHERE c.relkind = 'r' AND r.ev_type <> '1' AND c.oid >= 16384
+    UNION ALL
+    SELECT c.relname, 'a foreign key carries its changes on to other rows'
+    FROM pg_constraint f JOIN pg_class c ON c.oid = f.confrelid
+    WHERE f.contype = 'f' AND (f.confdeltype IN ('c', 'n', 'd') OR f.confupdtype IN ('c', 'n', 'd'))
+    UNION ALL
+    SELECT relname, 'a materialized view is only changed by refreshing it'
+    FROM pg_class WHERE relkind = 'm'"""
+
+# serialization_failure, deadlock_detected, lock_not_available.
+_CONFLICT: Final = frozenset({"40001", "40P01", "55P03"})
+_LOCK_TIMEOUT_S: Final = 5
+_COMMITTED_LAST: Final = "contactStore"
+
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _ESCAPED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
@@ -57,6 +77,7 @@ class PostgresStoreSet:
         self.config = config
         self._names = tuple(stores)
         self._databases: dict[str, str] | None = None
+        self._in_transaction = False
         self._connections: dict[str, psycopg2.extensions.connection] = {}
         with self._wrapped("could not be reached or refused the credentials"):
             server = self._connection(_MAINTENANCE_DATABASE)
@@ -105,6 +126,9 @@ class PostgresStoreSet:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
+        if self._in_transaction:
+            yield
+            return
         databases = tuple(self.databases().values())
         for database in databases:
             self._run(database, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -116,8 +140,60 @@ class PostgresStoreSet:
         for database in databases:
             self._run(database, "COMMIT")
 
-    def scan(self, table: TableSchema, consume: Consumer) -> int:
-        columns = ", ".join(quoted(column.name) for column in table.columns)
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        for database in self.databases().values():
+            self._run(database, "BEGIN ISOLATION LEVEL REPEATABLE READ")
+            self._run(database, f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_S}s'")
+        self._in_transaction = True
+        try:
+            yield
+        finally:
+            if self._in_transaction:
+                # Closing a connection rolls back, also one that is in the middle of a COPY.
+                self._in_transaction = False
+                self.close()
+
+    def commit(self) -> None:
+        committed: list[str] = []
+        order = sorted(self.databases(), key=lambda store: store == _COMMITTED_LAST)
+        try:
+            for store in order:
+                self._run(self.databases()[store], "COMMIT")
+                committed.append(store)
+        except StoreError as error:
+            if not committed:
+                raise
+            raise PlanError(
+                f"Committed in {', '.join(committed)} and not in {order[len(committed)]} and "
+                f"after ({error}): erase again, what is gone stays gone."
+            ) from None
+        self._in_transaction = False
+
+    def hazards(self) -> tuple[Hazard, ...]:
+        return tuple(
+            Hazard(store, str(table), str(why))
+            for store, database in self.databases().items()
+            for table, why in self._rows(database, _HAZARDS)
+        )
+
+    def delete(self, table: TableSchema, rows: Sequence[Located]) -> int:
+        source = f"{quoted(table.namespace)}.{quoted(table.name)}"
+        sql = f"DELETE FROM ONLY {source} WHERE ctid = ANY (%s::tid[])"
+        return sum(
+            self.execute(table.store, sql, ([row.locator.decode("ascii") for row in chunk],))
+            for chunk in in_chunks(rows)
+        )
+
+    def replace(self, table: TableSchema, rows: Sequence[Replacement]) -> int:
+        return sum(self.execute(table.store, *_update(table, chunk)) for chunk in in_chunks(rows))
+
+    def split(self, row: bytes) -> tuple[bytes, bytes]:
+        locator, _, rest = row.partition(b"\t")
+        return locator, rest
+
+    def scan(self, table: TableSchema, consume: Consumer, *, located: bool = False) -> int:
+        columns = ", ".join(["ctid"] * located + [quoted(column.name) for column in table.columns])
         source = f"{quoted(table.namespace)}.{quoted(table.name)}"
         sink = _Sink(consume)
         database = self.databases()[table.store]
@@ -142,7 +218,8 @@ class PostgresStoreSet:
             batches[row.store][key].append(tuple(row.values.values()))
         for store, tables in batches.items():
             connection = self._connection(self.databases()[store])
-            with self._wrapped(), connection, connection.cursor() as cursor:
+            atomically = nullcontext() if self._in_transaction else connection
+            with self._wrapped(), atomically, connection.cursor() as cursor:
                 for (table, columns), values in tables.items():
                     names = ", ".join(map(quoted, columns))
                     marks = "(" + ", ".join(["%s"] * len(columns)) + ")"
@@ -203,6 +280,10 @@ class PostgresStoreSet:
             gone = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
             if (gone and code is None) or (code or "").startswith(("08", "28", "57P", "53300")):
                 raise StoreUnreachableError(unreachable(self.config, lost)) from None
+            if code in _CONFLICT:
+                raise ConflictError(
+                    f"PostgreSQL gave way to another transaction (SQLSTATE {code})."
+                ) from None
             raise StoreError(
                 f"PostgreSQL refused a statement with SQLSTATE {code}: look the code up in "
                 "PostgreSQL's manual."
@@ -221,6 +302,32 @@ def _tls_options(config: RunConfig) -> dict[str, Any]:
         if path:
             options[name] = str(path)
     return options
+
+
+def _update(table: TableSchema, rows: Sequence[Replacement]) -> tuple[str, list[object]]:
+    """Return one UPDATE that gives each row its own new cells, and its values.
+
+    The snapshot guarantees that a row is as it was located, or the update fails with 40001.
+    """
+    values: list[object] = []
+    assignments = []
+    for index in sorted({index for row in rows for index, _ in row.cells}):
+        column = table.columns[index]
+        arms = []
+        for row in rows:
+            if index in (cells := dict(row.cells)):
+                arms.append("WHEN %s::tid THEN %s")
+                values += [row.located.locator.decode("ascii"), _value(column, cells[index])]
+        name = quoted(column.name)
+        assignments.append(f"{name} = CASE ctid {' '.join(arms)} ELSE {name} END")
+    values.append([row.located.locator.decode("ascii") for row in rows])
+    source = f"{quoted(table.namespace)}.{quoted(table.name)}"
+    changes = ", ".join(assignments)
+    return f"UPDATE ONLY {source} SET {changes} WHERE ctid = ANY (%s::tid[])", values
+
+
+def _value(column: ColumnSchema, cell: bytes) -> object:
+    return psycopg2.Binary(cell) if column.type_name == "bytea" else cell.decode("utf-8")
 
 
 class _Sink:

@@ -8,14 +8,15 @@ search and the fingerprint one pass over those bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from harness.config import RunConfig
-from harness.model import SeedRow, TableSchema
+from harness.model import Hazard, Located, Replacement, SeedRow, TableSchema
 
 _TEMPLATE_PORT: Final = 3306
+T = TypeVar("T")
 
 Consumer = Callable[[bytes], object]
 Decoder = Callable[[bytes], tuple[bytes | None, ...]]
@@ -51,12 +52,50 @@ class StoreSet(Protocol):
         """Read all that is scanned inside from one consistent, read-only snapshot per database."""
         ...
 
-    def scan(self, table: TableSchema, consume: Consumer) -> int:
+    def scan(self, table: TableSchema, consume: Consumer, *, located: bool = False) -> int:
         """Hand every row, encoded, to `consume`, in no particular order; return bytes read.
 
         Rows stream: memory does not grow with the table. The encoding is the same for
-        equal values in every session, whatever the server's or the client's locale.
+        equal values in every session, whatever the server's or the client's locale. With
+        `located`, rows come with their locator and want `split`.
         """
+        ...
+
+    def split(self, row: bytes) -> tuple[bytes, bytes]:
+        """Take a row that was scanned `located` apart, into its locator and the encoded row."""
+        ...
+
+    def hazards(self) -> tuple[Hazard, ...]:
+        """Return what makes changing rows of some tables unsafe.
+
+        Tables without transactions, triggers that fire on changes, and foreign keys that
+        carry a change on to other rows.
+        """
+        ...
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Work in one transaction per database, on one consistent snapshot each.
+
+        Whatever is not committed when the block ends is rolled back.
+
+        Raises:
+            ConflictError: From anything inside, when somebody else's change came between.
+        """
+        ...
+
+    def commit(self) -> None:
+        """Commit the transaction: at once on MySQL, database by database on PostgreSQL.
+
+        contactStore comes last, since it holds the aliases that a second try would need.
+        """
+        ...
+
+    def delete(self, table: TableSchema, rows: Sequence[Located]) -> int:
+        """Delete exactly these rows, if they are still as they were located; return how many."""
+        ...
+
+    def replace(self, table: TableSchema, rows: Sequence[Replacement]) -> int:
+        """Replace cells of exactly these rows, if they are as located; return how many."""
         ...
 
     def decoder(self, table: TableSchema) -> Decoder:
@@ -85,6 +124,12 @@ class StoreSet(Protocol):
     def close(self) -> None:
         """Close every connection; harmless when called again."""
         ...
+
+
+def in_chunks(rows: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:
+    """Cut a sequence into pieces of at most `size`."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
 
 
 def fold(names: Iterable[str], present: Iterable[str], prefix: str) -> dict[str, str]:

@@ -9,12 +9,14 @@ key never leaves the process, so nobody can make two states collide.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from harness.errors import StoreError, StoreUnreachableError
+from harness.errors import ConflictError, StoreError, StoreUnreachableError
 from harness.identity import NOBODY, Closure, Matcher, freeze
 from harness.manifest import Manifest
+from harness.masks import Masks
 from harness.model import RowClass, TableSchema, TableState, Trace, Treatment, Unsearched
 from harness.stores.protocol import StoreSet
 
@@ -43,37 +45,71 @@ class _Tally:
         return f"{self.total % _MODULUS:0{2 * _DIGEST_BYTES}x}"
 
 
-class TablePass:
-    """The state of one pass over one table; `consume` takes each encoded row."""
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a pass searches for, and how it judges and fingerprints what it finds.
 
-    def __init__(
-        self,
-        store_set: StoreSet,
-        table: TableSchema,
-        treatments: dict[str, Treatment],
-        matcher: Matcher,
-        key: bytes,
-    ) -> None:
-        self._table = table
+    `closure` is None to fingerprint every row alike; `masks` have replaced the closure's
+    numbers in rows that stay; `key` is 16 to 64 bytes, and digests compare only between
+    passes with the same one. Tables that the manifest lacks are searched all the same.
+    """
+
+    manifest: Manifest
+    closure: Closure | None
+    key: bytes
+    masks: Masks | None = None
+    matcher: Matcher = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "matcher", Matcher(self.closure) if self.closure else NOBODY)
+
+
+class TablePass:
+    """The state of one pass over one table; `consume` takes each encoded row.
+
+    With `masks`, a row that bears a mask counts as the mention it was: its digest is taken
+    with the mask turned back, so that it equals its old self only if nothing else changed.
+    """
+
+    def __init__(self, store_set: StoreSet, table: TableSchema, search: Search) -> None:
+        self.table = table
+        description = search.manifest.table(table.store, table.name)
+        treatments = {c.name: c.treatment for c in description.columns} if description else {}
         self._treatments = [treatments.get(column.name) for column in table.columns]
         self._decode = store_set.decoder(table)
-        self._matcher = matcher
-        self._candidate = matcher.candidate
-        self._hash = blake2b(digest_size=_DIGEST_BYTES, key=key)
+        self._matcher = search.matcher
+        self._masks = search.masks
+        self._needles = search.matcher.needles + (search.masks.needles if search.masks else ())
+        self._hash = blake2b(digest_size=_DIGEST_BYTES, key=search.key)
         self._hash.update(f"{table.store}.{table.namespace}.{table.name}\0".encode())
         self._bystanders = _Tally()
         self._mentions = _Tally()
         self._subject_rows = 0
+        self.masked_rows = 0
         self._cells: Counter[int] = Counter()
         self._forms: dict[int, set[str]] = defaultdict(set)
 
-    def consume(self, row: bytes) -> None:
-        """Search and fingerprint one encoded row."""
-        kind = self._examine(row) if self._candidate(row) else RowClass.BYSTANDER
+    def consume(self, row: bytes) -> RowClass:
+        """Search and fingerprint one encoded row; return whose it is."""
+        for needle in self._needles:
+            if needle in row:
+                return self._take(row)
+        self._add(self._bystanders, row)
+        return RowClass.BYSTANDER
+
+    def _take(self, row: bytes) -> RowClass:
+        kind = self._examine(row)
+        if self._masks and self._masks.present(row):
+            self.masked_rows += 1
+            row = self._masks.unmask(row)
+            kind = RowClass.MENTION if kind is RowClass.BYSTANDER else kind
         if kind is RowClass.SUBJECT:
             self._subject_rows += 1
-            return
-        tally = self._bystanders if kind is RowClass.BYSTANDER else self._mentions
+        else:
+            self._add(self._mentions if kind is RowClass.MENTION else self._bystanders, row)
+        return kind
+
+    def _add(self, tally: _Tally, row: bytes) -> None:
         row_hash = self._hash.copy()
         row_hash.update(row)
         tally.rows += 1
@@ -99,8 +135,8 @@ class TablePass:
     def state(self) -> TableState:
         """Return the table's rows by class and its digests."""
         return TableState(
-            store=self._table.store,
-            table=self._table.name,
+            store=self.table.store,
+            table=self.table.name,
             subject_rows=self._subject_rows,
             mention_rows=self._mentions.rows,
             bystander_rows=self._bystanders.rows,
@@ -112,9 +148,9 @@ class TablePass:
         """Return the hits by column: how many cells, in which forms."""
         return [
             Trace(
-                store=self._table.store,
-                table=self._table.name,
-                column=self._table.columns[index].name,
+                store=self.table.store,
+                table=self.table.name,
+                column=self.table.columns[index].name,
                 cells=cells,
                 forms=tuple(sorted(self._forms[index])),
             )
@@ -122,39 +158,41 @@ class TablePass:
         ]
 
 
-def sweep(store_set: StoreSet, manifest: Manifest, closure: Closure | None, key: bytes) -> Sighting:
+def sweep(store_set: StoreSet, search: Search) -> Sighting:
     """Search and fingerprint every column of every table of every store present.
 
-    Args:
-        store_set: The stores, as they are now, read from one snapshot per database.
-        manifest: Treatments by column; tables it lacks are searched all the same.
-        closure: Whom to search for; None to fingerprint every row alike.
-        key: 16 to 64 bytes; digests compare only between passes with the same key.
+    The stores are read as they are now, from one snapshot per database. A table that the
+    server will not let us read is listed as not searched; it is never passed over.
 
-    Returns:
-        What was seen. A table that the server will not let us read is listed as not
-        searched; it is never passed over in silence.
+    Raises:
+        StoreUnreachableError: The server went away, so nothing was seen in full.
+    """
+    with store_set.snapshot():
+        return sweep_with(
+            store_set, lambda table: TablePass(store_set, table, search), located=False
+        )
+
+
+def sweep_with(
+    store_set: StoreSet, begin: Callable[[TableSchema], TablePass], *, located: bool
+) -> Sighting:
+    """Make one pass over every table with the passes that `begin` returns.
 
     Raises:
         StoreUnreachableError: The server went away, so nothing was seen in full.
     """
     sighting = Sighting()
-    matcher = Matcher(closure) if closure else NOBODY
-    with store_set.snapshot():
-        for table in store_set.tables():
-            description = manifest.table(table.store, table.name)
-            columns = description.columns if description else ()
-            treatments = {column.name: column.treatment for column in columns}
-            passing = TablePass(store_set, table, treatments, matcher, key)
-            try:
-                sighting.size_bytes += store_set.scan(table, passing.consume)
-            except StoreUnreachableError:
-                raise
-            except StoreError as error:
-                sighting.unsearched.append(Unsearched(table.store, table.name, str(error)))
-                continue
-            sighting.tables.append(passing.state())
-            sighting.traces += passing.traces()
+    for table in store_set.tables():
+        passing = begin(table)
+        try:
+            sighting.size_bytes += store_set.scan(table, passing.consume, located=located)
+        except (StoreUnreachableError, ConflictError):
+            raise
+        except StoreError as error:
+            sighting.unsearched.append(Unsearched(table.store, table.name, str(error)))
+            continue
+        sighting.tables.append(passing.state())
+        sighting.traces += passing.traces()
     return sighting
 
 

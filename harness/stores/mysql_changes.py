@@ -1,0 +1,128 @@
+"""The statements that change located rows on MySQL, and no other row.
+
+A snapshot does not protect what it read: a change takes the newest committed row, whatever
+that holds by then. So located rows are first locked by key and compared, byte for byte, with
+what was located; only then are they deleted or changed, by key again. Each statement names
+one key, since a list over much of a table makes MySQL lock all of it.
+
+Source: MySQL reference manual, "Consistent Nonlocking Reads" and "Locking Reads".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from harness.model import ColumnSchema, TableSchema
+
+Cells = Sequence[bytes | None]
+Escape = Callable[[str], str]
+
+_NUMERIC: Final = re.compile(
+    r"(tiny|small|medium|big)?int|integer|decimal|numeric|double|float|year"
+)
+_BINARY: Final = re.compile(r"(tiny|medium|long)?blob|(var)?binary|bit")
+_SELF_UPDATING: Final = re.compile(r"timestamp|datetime")
+
+HAZARDS: Final = """
+    SELECT table_name, concat('its engine ', engine, ' has no transactions')
+    FROM information_schema.tables JOIN information_schema.engines USING (engine)
+    WHERE table_schema = %s AND table_type = 'BASE TABLE' AND transactions <> 'YES'
+    UNION ALL
+    SELECT event_object_table, concat('a trigger fires on ', event_manipulation)
+    FROM information_schema.triggers WHERE event_object_schema = %s
+    UNION ALL
+    SELECT referenced_table_name, 'a foreign key carries its changes on to other rows'
+    FROM information_schema.referential_constraints
+    WHERE unique_constraint_schema = %s
+      AND (delete_rule NOT IN ('RESTRICT', 'NO ACTION')
+           OR update_rule NOT IN ('RESTRICT', 'NO ACTION'))"""
+
+
+def quoted(name: str) -> str:
+    """Return a name as a MySQL identifier."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def selected(column: ColumnSchema) -> str:
+    """Return the expression that sends a column whole.
+
+    A FLOAT is sent with six digits; as a DOUBLE it is sent with all it has.
+    """
+    name = quoted(column.name)
+    return f"{name} + 0e0" if column.type_name.lower().startswith("float") else name
+
+
+class Statements:
+    """Renders the statements for one table; `escape` quotes a string as the server reads it."""
+
+    def __init__(self, source: str, table: TableSchema, escape: Escape) -> None:
+        self._source = source
+        self._table = table
+        self._escape = escape
+        self._key = [
+            index for index, column in enumerate(table.columns) if column.name in table.key
+        ]
+
+    def where(self, cells: Cells) -> str:
+        """Return the condition that a row's key, or without a key all it holds, equals this."""
+        if self._key:
+            return " AND ".join(self._key_equals(index, cells[index]) for index in self._key)
+        return " AND ".join(self._same(index, cell) for index, cell in enumerate(cells))
+
+    def lock(self, conditions: Sequence[str]) -> str:
+        """Return the query that locks rows and reads their newest state."""
+        columns = ", ".join(selected(column) for column in self._table.columns)
+        hint = f" FORCE INDEX ({quoted(self._table.key_index)})" if self._key else ""
+        wanted = " OR ".join(f"({condition})" for condition in conditions)
+        return f"SELECT {columns} FROM {self._source}{hint} WHERE {wanted} FOR UPDATE"
+
+    def delete(self, condition: str, count: int) -> str:
+        """Return the deletion of the `count` rows, one unless there is no key, that match."""
+        return f"DELETE FROM {self._source} WHERE {condition} LIMIT {count}"
+
+    def replace(self, condition: str, count: int, new: Sequence[tuple[int, bytes]]) -> str:
+        """Return the replacement of cells; columns that would update themselves are kept."""
+        kept = [
+            f"{name} = {name}"
+            for index, column in enumerate(self._table.columns)
+            if _SELF_UPDATING.match(column.type_name.lower())
+            and index not in dict(new)
+            and (name := quoted(column.name))
+        ]
+        changed = [
+            f"{quoted(self._table.columns[index].name)} = {self._literal(index, cell)}"
+            for index, cell in new
+        ]
+        assignments = ", ".join(changed + kept)
+        return f"UPDATE {self._source} SET {assignments} WHERE {condition} LIMIT {count}"
+
+    def _key_equals(self, index: int, cell: bytes | None) -> str:
+        return f"{quoted(self._table.columns[index].name)} = {self._literal(index, cell or b'')}"
+
+    def _same(self, index: int, cell: bytes | None) -> str:
+        column = self._table.columns[index]
+        if cell is None:
+            return f"{quoted(column.name)} IS NULL"
+        if _is(_NUMERIC, column):
+            return f"{selected(column)} = {self._literal(index, cell)}"
+        whole = quoted(column.name)
+        if not _is(_BINARY, column):
+            # By bytes: a collation would take neighbours for the same.
+            whole = f"CONVERT({whole} USING utf8mb4)"
+        return f"CAST({whole} AS BINARY) = {_hexadecimal(cell)}"
+
+    def _literal(self, index: int, cell: bytes) -> str:
+        column = self._table.columns[index]
+        if _is(_NUMERIC, column):
+            return cell.decode("ascii")
+        return _hexadecimal(cell) if _is(_BINARY, column) else self._escape(cell.decode("utf-8"))
+
+
+def _is(kinds: re.Pattern[str], column: ColumnSchema) -> bool:
+    return kinds.match(column.type_name.lower()) is not None
+
+
+def _hexadecimal(cell: bytes) -> str:
+    return f"x'{cell.hex()}'"
