@@ -14,7 +14,9 @@ from typing import Final, TypeVar, cast
 
 from harness.model import (
     OTHER_SET,
+    Called,
     Drifted,
+    Erased,
     Failed,
     Finding,
     FindingKind,
@@ -130,7 +132,9 @@ def unpredicted(run: Run) -> list[Finding]:
     A predicted finding that does not appear is itself a finding: a detector may be blind.
     """
     found, predicted = _found(run), _predicted(run)
-    missing = [predicted[fact] for fact in predicted.keys() - {finding.fact for finding in found}]
+    # A run that was cut off saw nothing afterwards, and has its own finding.
+    expected = predicted if run.last else {}
+    missing = [expected[fact] for fact in expected.keys() - {finding.fact for finding in found}]
     return [
         *(finding for finding in found if finding.fact not in predicted),
         *(
@@ -174,14 +178,33 @@ def _added_up(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def _unfinished(run: Run) -> Iterator[Finding]:
-    """A run that failed or stopped half way proves nothing."""
+    """A run that failed, stopped half way or left something out proves nothing."""
     for failed in run.all(Failed):
         why = f"{failed.error}: {failed.sentence}"
         yield run.finding(FindingKind.COVERAGE, why, surface=f"phase {failed.phase}")
-    complete = run.last and run.all(RunClosed)
-    if not complete and not run.all(Failed):
-        why = "the run ended before its last phase"
-        yield run.finding(FindingKind.COVERAGE, why, surface=f"run {run.opened.run}")
+    if not run.all(Failed):
+        for lacking in _lacking(run):
+            why = f"the run is not whole: it lacks {lacking}"
+            yield run.finding(FindingKind.COVERAGE, why, surface=f"run {run.opened.run}")
+
+
+def _lacking(run: Run) -> Iterator[str]:
+    """Name what a whole run has and this one does not."""
+    if len(run.all(RunOpened)) != 1:
+        yield "one beginning"
+    if not run.all(Planted):
+        yield "what was planted"
+    if run.opened.control and not run.all(Predicted):
+        yield "a prediction"
+    if not any(isinstance(record, Called | Erased | RolledBack) for record in run.records):
+        yield "an erasure"
+    observed = run.all(Observed)
+    for part in sorted({one.part for one in observed} | {Part.JUDGED}):
+        for moment in (Moment.BEFORE, Moment.AFTER):
+            if not any(one.tables for one in observed if (one.part, one.moment) == (part, moment)):
+                yield f"a sweep of the {part} set {moment} the erasure"
+    if not run.all(RunClosed):
+        yield "its last phase"
 
 
 def _rolled_back(run: Run) -> Iterator[Finding]:
@@ -206,7 +229,9 @@ def _blind(run: Run) -> Iterator[Finding]:
     for planted in run.all(Planted):
         for trace in planted.traces:
             place = (trace.store, trace.table, trace.column)
-            if seen.get(place, 0) != trace.cells:
+            # Where others write, more of the subject may have come since.
+            more = run.opened.shared and seen.get(place, 0) > trace.cells
+            if seen.get(place, 0) != trace.cells and not more:
                 why = f"{trace.cells} cells planted, {seen.get(place, 0)} seen before the erasure"
                 yield run.finding(FindingKind.COVERAGE, why, place=place, count=trace.cells)
 
@@ -214,7 +239,7 @@ def _blind(run: Run) -> Iterator[Finding]:
 def _unaccounted(run: Run) -> Iterator[Finding]:
     """As many bystander rows must be read as were seeded: a table may have gone missing."""
     before = run.first
-    for planted in run.all(Planted) if before else ():
+    for planted in run.all(Planted) if before and not run.opened.shared else ():
         rows = sum(state.bystander_rows for state in before.tables) if before else 0
         if rows != planted.bystander_rows:
             why = f"{planted.bystander_rows} bystander rows seeded, {rows} read"

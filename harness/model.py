@@ -404,9 +404,9 @@ class ColumnSchema:
 class TableSchema:
     """One table as the server describes it.
 
-    `namespace` is PostgreSQL's schema, else empty. `key` are the columns, none of them
-    nullable, that tell rows apart: the primary key, or on MySQL else a unique index, whose
-    name is `key_index`.
+    `namespace` is PostgreSQL's schema, else empty. On MySQL `key` are the columns, none of
+    them nullable, that tell rows apart: the primary key or else a unique index, whose name
+    is `key_index`; PostgreSQL needs none, since a row has a place.
     """
 
     store: str
@@ -415,6 +415,12 @@ class TableSchema:
     key: tuple[str, ...] = ()
     namespace: str = ""
     key_index: str = ""
+
+    @property
+    def label(self) -> str:
+        """The table's name, with its schema where that is not the usual one."""
+        usual = self.namespace in {"", "public"}
+        return self.name if usual else f"{self.namespace}.{self.name}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -29,7 +29,7 @@ class TablePlan:
     def change(self) -> TableChange:
         """The plan's counts, which what is done must equal."""
         return TableChange(
-            self.table.store, self.table.name, len(self.deletions), len(self.replacements)
+            self.table.store, self.table.label, len(self.deletions), len(self.replacements)
         )
 
 
@@ -103,7 +103,7 @@ def refuse_hazards(store_set: StoreSet, plan: Plan) -> None:
     Raises:
         PlanError: Names each such table and why.
     """
-    touched = {(table.table.store, table.table.name) for table in plan.tables}
+    touched = {(table.table.store, table.table.label) for table in plan.tables}
     found = [one for one in store_set.hazards() if (one.store, one.table) in touched]
     if found:
         reasons = "; ".join(f"{one.store}.{one.table}: {one.why}" for one in found)
@@ -120,7 +120,7 @@ def carry_out(store_set: StoreSet, plan: Plan) -> None:
     for planned in plan.tables:
         done = TableChange(
             planned.table.store,
-            planned.table.name,
+            planned.table.label,
             store_set.delete(planned.table, planned.deletions),
             store_set.replace(planned.table, planned.replacements),
         )

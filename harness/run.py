@@ -72,7 +72,8 @@ class Rehearsal:
 
     `run` is a token of letters and digits, unique on the server; `sets` has the other store
     set only where the case needs one; `control` marks a run that must fail exactly as
-    predicted; `pseudonym` names the subject in evidence.
+    predicted; `pseudonym` names the subject in evidence; `shared` tells that others may
+    write to the stores meanwhile.
     """
 
     run: str
@@ -83,6 +84,7 @@ class Rehearsal:
     routine: str
     control: bool
     pseudonym: str
+    shared: bool = False
 
 
 def rehearse(rehearsal: Rehearsal, record: Recorder) -> None:
@@ -104,6 +106,7 @@ def rehearse(rehearsal: Rehearsal, record: Recorder) -> None:
             prefix=judged.config.prefix,
             subject=rehearsal.pseudonym,
             at=now(),
+            shared=rehearsal.shared,
         )
     )
     operation = _Operation(rehearsal, record, secrets.token_bytes(DIGEST_KEY_BYTES))
@@ -151,11 +154,8 @@ class _Operation:
 
     def _seed(self) -> None:
         case = self._rehearsal.case
-        worlds = {Part.JUDGED: case.world, Part.OTHER: case.other}
-        rows: dict[Part, Sequence[SeedRow]] = {}
+        rows = {part: case.rows(part) for part in self._sets}
         for part, store_set in self._sets.items():
-            world = worlds[part]
-            rows[part] = world.rows() if world else ()
             store_set.clear()
             store_set.insert(rows[part])
         self._record(planted(self._rehearsal.run, rows[Part.JUDGED]))

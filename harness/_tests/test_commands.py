@@ -115,7 +115,8 @@ def test_the_documented_routine_is_found_out(tmp_path: Path, engine: str, named:
 
 def test_as_a_control_it_is_clear_and_its_faults_are_expected(tmp_path: Path) -> None:
     """Without a candidate the same faults are expected, the verdict CLEAR, and its history says so again."""
-    done = run("--engine", "mysql", "-k", ONE_CASE, reports=tmp_path)
+    chosen = f"{ONE_CASE} and leaves_exactly"
+    done = run("--engine", "mysql", "-k", chosen, reports=tmp_path)
     assert done.returncode == 0, done.stdout
     document = verdict(tmp_path)
     assert document["findings"] == []
@@ -137,6 +138,60 @@ def test_a_number_in_the_evidence_would_be_seen(tmp_path: Path) -> None:
     (tmp_path / "deep" / "note.json").write_text(f'{{"from":"{number}"}}', encoding="utf-8")
     assert numbers_in(tmp_path) == {number}
     assert numbers_in(f"E   assert '{number}@s.whatsapp.net'") == {number}
+
+
+@pytest.mark.parametrize("engine", ["mysql", "postgres"])
+def test_the_hardened_plan_is_clear(tmp_path: Path, engine: str) -> None:
+    """Judged by name, the hardened plan is CLEAR, expects nothing, and is all that runs."""
+    done = run("--engine", engine, "--routine=hardened", "-k", ONE_CASE, reports=tmp_path)
+    assert done.returncode == 0, done.stdout
+    document = verdict(tmp_path)
+    assert document["findings"] == document["expected"] == []
+    assert {one["routine"] for one in document["runs"]} == {"hardened"}  # type: ignore[attr-defined]
+    assert numbers_in(tmp_path, done.stdout, done.stderr) == set()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--setup-only"], ["--maxfail=1", "-p", "no:erasure-interruption"], ["--collect-only"]],
+    ids=str,
+)
+def test_a_session_that_runs_nothing_is_never_clear(tmp_path: Path, arguments: list[str]) -> None:
+    """Whatever option leaves scenarios out, the verdict is UNKNOWN, marked partial, or absent."""
+    done = run("--engine=mysql", "-k", ONE_CASE, *arguments, reports=tmp_path)
+    if "--collect-only" in arguments:
+        assert not list(tmp_path.iterdir())
+    elif "--setup-only" in arguments:
+        assert done.returncode == 10, done.stdout
+        assert "never run" in done.stdout
+    else:
+        assert verdict(tmp_path)["partial"]
+
+
+def test_one_file_of_scenarios_is_a_partial_run(tmp_path: Path) -> None:
+    """Naming less than all scenarios is said in the verdict's own line."""
+    place = "scenarios/erasure/test_erasure.py::test_nobody_else_is_changed"
+    done = run(place, "--engine=mysql", reports=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "partial" in done.stdout
+    assert verdict(tmp_path)["partial"]
+
+
+def test_a_path_that_does_not_exist_leaves_nothing(tmp_path: Path) -> None:
+    """A usage error that pytest finds late leaves no session behind."""
+    done = run("scenarios/absent.py", reports=tmp_path)
+    assert done.returncode == 4
+    assert not list(tmp_path.iterdir())
+
+
+def test_evidence_that_cannot_be_written_is_unknown(tmp_path: Path) -> None:
+    """When the reports folder is lost half way the session exits 10 and says so, never 0 or 1."""
+    scenario = "import pytest, shutil, pathlib\ndef test_planted(pytestconfig):\n"
+    scenario += "    for one in pathlib.Path(pytestconfig.getoption('reports')).iterdir():\n"
+    scenario += "        shutil.rmtree(one, ignore_errors=True)\n"
+    done = planted_scenario(tmp_path, scenario)
+    assert done.returncode == 10, done.stdout + done.stderr
+    assert "UNKNOWN" in done.stdout
 
 
 def test_it_runs_from_another_folder(tmp_path: Path) -> None:
@@ -331,6 +386,31 @@ def test_a_killed_session_leaves_no_server(
         check=True,
     )
     assert not {path for path in left if path.exists()}
+
+
+def test_hypothesis_shows_nobody(tmp_path: Path) -> None:
+    """Neither Hypothesis's most talkative setting nor its export of examples shows a number."""
+    environment = {**os.environ, "HYPOTHESIS_EXPERIMENTAL_OBSERVABILITY": "1"}
+    environment["HYPOTHESIS_STORAGE_DIRECTORY"] = str(tmp_path / "hypothesis")
+    done = subprocess.run(
+        command(
+            *("--engine=mysql", "--routine=hardened", "-k", "any_world", "-s"),
+            "--hypothesis-verbosity=debug",
+            reports=tmp_path / "reports",
+        ),
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    synthetic = re.compile(
+        r"(?<!\d)(1[2-7]\d\d55501\d\d|447700900\d{3}|3363998\d{4}|55209?5550\d{4})"
+    )
+    exported = [p.read_text("utf-8") for p in tmp_path.rglob("*.jsonl")]
+    assert not [text for text in (done.stdout, done.stderr, *exported) if synthetic.search(text)]
 
 
 def planted_scenario(tmp_path: Path, body: str) -> subprocess.CompletedProcess[str]:

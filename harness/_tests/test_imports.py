@@ -79,7 +79,7 @@ def test_every_floor_exists() -> None:
     [
         ("pytest", {"plugin"}),
         ("allure_commons", {"plugin", "evidence"}),
-        ("hypothesis", {"population"}),
+        ("hypothesis", {"population", "plugin"}),
     ],
 )
 def test_a_library_stays_at_home(library: str, homes: set[str]) -> None:

@@ -49,7 +49,7 @@ def observed(part: Part, moment: Moment, **changes: Any) -> Observed:
 
 BEFORE = observed(Part.JUDGED, Moment.BEFORE)
 AFTER = observed(Part.JUDGED, Moment.AFTER, tables=(replace(STATE, subject_rows=0),))
-OTHER = tuple(observed(Part.OTHER, moment) for moment in Moment)
+OTHER = tuple(observed(Part.OTHER, moment) for moment in (Moment.BEFORE, Moment.AFTER))
 GOOD: History = (
     OPENED,
     Planted(RUN, (PLANTED,), 7),
@@ -115,7 +115,11 @@ FAULTS = {
         ("collateral", TABLE),
         Verdict.TRACE,
     ),
-    "table gone": (swapped(AFTER, replace(AFTER, tables=())), ("collateral", TABLE), Verdict.TRACE),
+    "table gone": (
+        swapped(AFTER, replace(AFTER, tables=state(table="other"))),
+        ("collateral", TABLE),
+        Verdict.TRACE,
+    ),
     "other set changed": (
         swapped(OTHER[1], replace(OTHER[1], tables=state(bystander_digest="cc"))),
         ("collateral", TABLE),
@@ -169,6 +173,22 @@ FAULTS = {
     "cut off": (GOOD[:4], ("coverage", "run one"), Verdict.UNKNOWN),
     "not closed": (GOOD[:-1], ("coverage", "run one"), Verdict.UNKNOWN),
     "no beginning": (GOOD[1:5], ("coverage", "run one"), Verdict.UNKNOWN),
+    "no beginning but the rest": (GOOD[1:], ("coverage", "run one"), Verdict.UNKNOWN),
+    "two beginnings": ((OPENED, *GOOD), ("coverage", "run one"), Verdict.UNKNOWN),
+    "nothing planted": (without(GOOD[1]), ("coverage", "run one"), Verdict.UNKNOWN),
+    "never called": (without(GOOD[4]), ("coverage", "run one"), Verdict.UNKNOWN),
+    "no first sweep": (without(BEFORE), ("coverage", "run one"), Verdict.UNKNOWN),
+    "no tables": (
+        tuple(replace(r, tables=()) if isinstance(r, Observed) else r for r in GOOD),
+        ("coverage", "run one"),
+        Verdict.UNKNOWN,
+    ),
+    "other set not seen again": (without(OTHER[1]), ("coverage", "run one"), Verdict.UNKNOWN),
+    "control without prediction": (
+        tuple(replace(r, control=True) if isinstance(r, RunOpened) else r for r in GOOD),
+        ("coverage", "run one"),
+        Verdict.UNKNOWN,
+    ),
     "no last sweep": (without(AFTER), ("coverage", "run one"), Verdict.UNKNOWN),
     "nothing at all": ((), ("coverage", "session"), Verdict.UNKNOWN),
 }
@@ -252,7 +272,8 @@ def test_a_predicted_finding_that_does_not_appear_is_a_finding() -> None:
 def test_a_subject_found_nowhere_is_nothing_held() -> None:
     """CLEAR without a trace before says that nothing was held."""
     history = tuple(
-        r for r in swapped(BEFORE, replace(BEFORE, traces=())) if not isinstance(r, Planted)
+        Planted(RUN, (), 7) if isinstance(r, Planted) else r
+        for r in swapped(BEFORE, replace(BEFORE, traces=()))
     )
     judgement = judge(history)
     assert (judgement.verdict, judgement.held) == (Verdict.CLEAR, False)

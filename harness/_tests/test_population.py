@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from harness.manifest import Manifest
 from harness.population.cases import CASES, showcase
 from harness.population.people import CAPACITY, mapped_person, person
+from harness.population.rows import rows_of
 from harness.population.strategies import worlds
 from harness.population.world import World
 
@@ -56,7 +57,7 @@ def test_the_showcase_puts_the_subject_into_every_surface(described: Manifest) -
     """Every column that can hold a person holds the subject somewhere in the showcase."""
     planted = {
         (row.store, row.table, column)
-        for row in showcase(person(0)).rows()
+        for row in rows_of(showcase(person(0)))
         for column in row.planted
     }
     holding = {
@@ -70,7 +71,7 @@ def test_the_showcase_puts_the_subject_into_every_surface(described: Manifest) -
 
 def test_every_table_has_rows_that_are_not_the_subjects(described: Manifest) -> None:
     """In the showcase every table holds somebody else's row, so that harm to it can be seen."""
-    bystanders = {(row.store, row.table) for row in showcase(person(0)).rows() if not row.planted}
+    bystanders = {(row.store, row.table) for row in rows_of(showcase(person(0))) if not row.planted}
     assert bystanders == set(described.tables)
 
 
@@ -80,7 +81,7 @@ def test_what_is_planted_is_where_the_number_stands(world: World) -> None:
     """The cells marked as planted are those that hold the number, and no others, as plain search sees it."""
     numbers = sorted(world.subject.numbers, key=len, reverse=True)
     plain = re.compile(r"(?<!\d)(?:" + "|".join(numbers) + r")(?!\d)")
-    for row in world.rows():
+    for row in rows_of(world):
         texts = {name: _text(value) for name, value in row.values.items()}
         assert {name for name, text in texts.items() if plain.search(text)} == row.planted
 
@@ -93,7 +94,7 @@ def _text(value: object) -> str:
 @given(world=worlds())
 def test_worlds_show_no_number(world: World) -> None:
     """Printing a world, as Hypothesis does on failure, shows nobody's number."""
-    shown = repr(world) + repr(world.people) + repr(world.events) + repr(world.rows())
+    shown = repr(world) + repr(world.people) + repr(world.events) + repr(rows_of(world))
     assert not re.search(r"\d{7}", re.sub(r"0x[0-9a-f]+", "", shown))
 
 

@@ -13,6 +13,7 @@ from harness.manifest import Manifest
 from harness.model import EngineChoice, EngineKind
 from harness.population.cases import showcase
 from harness.population.people import person
+from harness.population.rows import rows_of
 from harness.routines import Routine
 from harness.routines.prediction import DocumentedPrediction
 from harness.stores import StoreSet, connect
@@ -91,7 +92,7 @@ def test_a_call_deletes_what_the_map_names(
     routine: Routine, store_set: StoreSet, described: Manifest, choice: EngineChoice, form: str
 ) -> None:
     """Called with a number or its text, each table loses exactly the rows that the map names."""
-    rows = showcase(SUBJECT).rows()
+    rows = rows_of(showcase(SUBJECT))
     store_set.insert(rows)
     before = counts(store_set)
     routine.call(WA_ID, form)
@@ -110,7 +111,7 @@ def test_a_call_deletes_what_the_map_names(
 def test_success_says_nothing(routine: Routine, store_set: StoreSet) -> None:
     """What a call claims does not depend on whether there was anybody to delete."""
     nobody = routine.call(WaId(person(99).number), "number")
-    store_set.insert(showcase(SUBJECT).rows())
+    store_set.insert(rows_of(showcase(SUBJECT)))
     subject_of_others = routine.call(WaId(person(98).number), "number")
     assert nobody == subject_of_others
 
@@ -154,6 +155,36 @@ def test_an_extension_that_was_there_stays(store_set: StoreSet, described: Manif
         assert catalog(store_set) == before
     finally:
         store_set.execute(HOME, "DROP EXTENSION postgres_fdw CASCADE")
+
+
+def test_what_a_refused_install_found_is_not_removed(
+    routine: Routine, store_set: StoreSet, described: Manifest
+) -> None:
+    """A routine whose installation was refused removes nothing: what is there is not its own."""
+    before = catalog(store_set)
+    second = routines.documented(described, store_set, "test")
+    with pytest.raises(RoutineError):
+        second.install()
+    second.remove()
+    assert catalog(store_set) == before
+    assert routine.listed()
+
+
+def test_an_extension_that_others_came_to_use_stays(
+    store_set: StoreSet, described: Manifest
+) -> None:
+    """Where somebody came to use the extension, the routine still takes its passwords away."""
+    first = routines.documented(described, store_set, "first")
+    second = routines.documented(described, store_set, "second")
+    first.install()
+    second.install()
+    first.remove()
+    assert first.leftovers() == ()
+    assert second.listed()
+    second.remove()
+    assert second.leftovers() == ()
+    if store_set.config.engine is EngineKind.POSTGRES:
+        store_set.execute(HOME, "DROP EXTENSION postgres_fdw")
 
 
 def test_installing_twice_is_refused(

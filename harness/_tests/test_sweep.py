@@ -13,6 +13,7 @@ from harness.manifest import Manifest
 from harness.model import EngineKind, Secret, SeedRow, TableState
 from harness.population.cases import showcase
 from harness.population.people import mapped_person, person
+from harness.population.rows import rows_of
 from harness.population.world import World
 from harness.run import planted
 from harness.stores import StoreSet, connect
@@ -27,7 +28,7 @@ CLOSURE = Closure(WaId(SUBJECT.number))
 @pytest.fixture
 def seeded(store_set: StoreSet) -> StoreSet:
     """The showcase: the subject in every surface."""
-    store_set.insert(WORLD.rows())
+    store_set.insert(rows_of(WORLD))
     return store_set
 
 
@@ -43,7 +44,7 @@ def states(sighting: Sighting) -> dict[tuple[str, str], TableState]:
 
 def test_everything_planted_is_seen_and_nothing_else(seeded: StoreSet, described: Manifest) -> None:
     """The hits are the planted cells, column by column and cell by cell."""
-    expected = planted("run", WORLD.rows())
+    expected = planted("run", rows_of(WORLD))
     sighting = seen(seeded, described)
     assert [replace(trace, forms=()) for trace in sorted(sighting.traces)] == list(expected.traces)
     assert sum(state.bystander_rows for state in sighting.tables) == expected.bystander_rows
@@ -156,13 +157,13 @@ def test_without_a_closure_every_row_counts_alike(seeded: StoreSet, described: M
     """In a set that is out of scope the subject's rows are fingerprinted like anyone's."""
     sighting = seen(seeded, described, None)
     assert sighting.traces == []
-    assert sum(state.bystander_rows for state in sighting.tables) == len(WORLD.rows())
+    assert sum(state.bystander_rows for state in sighting.tables) == len(rows_of(WORLD))
 
 
 def test_aliases_join_the_closure(store_set: StoreSet, described: Manifest) -> None:
     """A JID that wa_phones ties to the number joins the closure; a stranger's does not."""
     subject = mapped_person(0)
-    store_set.insert(World(subject, (subject, person(1))).rows())
+    store_set.insert(rows_of(World(subject, (subject, person(1)))))
     closure = resolve(store_set, described, Closure(WaId(subject.number)))
     assert closure.aliases == {subject.jid_number}
 
@@ -206,3 +207,46 @@ def test_a_table_that_may_not_be_read_is_listed(
     finally:
         seeded.execute("waweb", drop[run_config.engine])
     assert [(gap.store, gap.table) for gap in unsearched] == [("waweb", "contacts")]
+
+
+def test_tables_of_one_name_in_two_schemas_are_two_tables(
+    seeded: StoreSet, described: Manifest
+) -> None:
+    """On PostgreSQL a table of the same name in another schema hides neither traces nor harm."""
+    if seeded.config.engine is not EngineKind.POSTGRES:
+        return
+    seeded.execute("waweb", "CREATE SCHEMA y; CREATE TABLE y.contacts (LIKE public.contacts)")
+    try:
+        before = states(seen(seeded, described))
+        seeded.execute("waweb", f"DELETE FROM public.contacts WHERE {BYSTANDER}")
+        after = states(seen(seeded, described))
+    finally:
+        seeded.execute("waweb", "DROP SCHEMA y CASCADE")
+    changed = {place for place in before if before[place] != after[place]}
+    assert changed == {("waweb", "contacts")}
+    assert ("waweb", "y.contacts") in after
+
+
+def test_a_table_that_cannot_be_read_hides_no_other(seeded: StoreSet, described: Manifest) -> None:
+    """On PostgreSQL one unreadable relation is the only one listed as not searched."""
+    if seeded.config.engine is not EngineKind.POSTGRES:
+        return
+    seeded.execute("messageStore", "CREATE MATERIALIZED VIEW aaa AS SELECT 1 AS v WITH NO DATA")
+    try:
+        sighting = seen(seeded, described)
+    finally:
+        seeded.execute("messageStore", "DROP MATERIALIZED VIEW aaa")
+    assert [(gap.store, gap.table) for gap in sighting.unsearched] == [("messageStore", "aaa")]
+    assert {state.table for state in sighting.tables} >= {"messages", "chats", "receipts"}
+
+
+def test_zeros_that_are_only_shown_are_not_read(store_set: StoreSet, described: Manifest) -> None:
+    """On MySQL a ZEROFILL column's number is found like any other."""
+    if store_set.config.engine is not EngineKind.MYSQL:
+        return
+    store_set.execute("waweb", "CREATE TABLE filled (v BIGINT(20) ZEROFILL)")
+    try:
+        store_set.execute("waweb", f"INSERT INTO filled VALUES ({SUBJECT.number})")
+        assert [trace.table for trace in seen(store_set, described).traces] == ["filled"]
+    finally:
+        store_set.execute("waweb", "DROP TABLE filled")

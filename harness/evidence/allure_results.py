@@ -129,8 +129,8 @@ class RedactingLogger(AllureFileLogger):
         document["historyId"] = _digest(identity)
 
     def _write(self, name: str, data: bytes) -> None:
-        folder = self._session.allure_folder.name
         try:
+            folder = self._session.allure_folder.name
             # Not durable: the verdict rests on histories, and a fsync per file costs seconds.
             self._session.write_bytes(f"{folder}/{name}", data, durable=False)
         except HarnessError:

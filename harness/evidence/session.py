@@ -10,6 +10,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, Literal
@@ -172,6 +173,10 @@ class Session:
         except OSError as error:
             raise _unwritable("latest", error) from None
         return reports / "latest"
+
+    def discard(self) -> None:
+        """Remove the folder: the request was refused, and nothing was done."""
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     # --- the last act -----------------------------------------------------------------------
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 STAGE: Final[pytest.StashKey[Stage]] = pytest.StashKey()
 OUTCOME: Final[pytest.StashKey[Outcome]] = pytest.StashKey()
+INTERRUPTION: Final = pytest.StashKey[Interruption]()
+_SCENARIOS: Final = Path(__file__).resolve().parents[2] / "scenarios"
 _OWN_TESTS: Final = Path(__file__).resolve().parent.parent / "_tests"
 
 
@@ -37,15 +39,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "candidate: judges the routine that --routine names")
+    config.addinivalue_line(
+        "markers", "control: about the vendor's routine, which must fail as predicted"
+    )
     if not _active(config):
         return
     redactor = Redactor()
+    session = None
     try:
         request = options.read_request(config)
         session = Session.create(request.reports, "verify", redactor)
         results = allure_results.install(config, session, redactor)
     except RefusalError as error:
+        if session:
+            session.discard()
         raise pytest.UsageError(str(error)) from None
     # Disposable servers and synthetic people are loaded only once it is sure they are wanted.
     from harness.plugin.outcome import Outcome  # noqa: PLC0415
@@ -53,16 +60,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
     stage = Stage(request, session, redactor)
     config.stash[STAGE] = stage
-    config.stash[OUTCOME] = Outcome(stage, results)
-    config.pluginmanager.register(Interruption(), "erasure-interruption")
+    config.stash[OUTCOME] = outcome = Outcome(stage, results)
+    # All scenarios are asked for when a folder that holds them all is.
+    outcome.narrowed = not any(_SCENARIOS.is_relative_to(path) for path in _paths(config))
+    config.stash[INTERRUPTION] = Interruption()
+    config.pluginmanager.register(config.stash[INTERRUPTION])
     config.add_cleanup(stage.close)
 
 
 def _active(config: pytest.Config) -> bool:
-    if config.option.collectonly or config.option.help or config.option.version:
+    looking = ("collectonly", "help", "version", "markers", "showfixtures", "cacheshow")
+    if any(getattr(config.option, name, None) for name in looking):
         return False
-    paths = (Path(str(config.invocation_params.dir), arg.split("::")[0]) for arg in config.args)
-    return not all(path.resolve().is_relative_to(_OWN_TESTS) for path in paths)
+    if getattr(config.option, "show_fixtures_per_test", False):
+        return False
+    return not all(path.is_relative_to(_OWN_TESTS) for path in _paths(config))
+
+
+def _paths(config: pytest.Config) -> list[Path]:
+    folder = config.invocation_params.dir
+    return [(folder / arg.split("::")[0]).resolve() for arg in config.args]
 
 
 @pytest.hookimpl(trylast=True)
@@ -79,21 +96,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "engine" in metafunc.fixturenames:
         metafunc.parametrize("engine", stage.request.engines, ids=str, scope="session")
     if "case" in metafunc.fixturenames:
-        names = [case.name for case in stage.cases]
-        metafunc.parametrize("case", stage.cases, ids=names, scope="session")
+        control = "control" in metafunc.fixturenames
+        cases = stage.cases(options.DOCUMENTED if control else stage.request.candidate)
+        names = [case.name for case in cases]
+        metafunc.parametrize("case", cases, ids=names, scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what judges a candidate where none is named."""
+    """Leave out the control where another routine was named as the one to judge."""
     stage = config.stash.get(STAGE, None)
-    if stage and stage.request.candidate is None:
-        items[:] = [item for item in items if item.get_closest_marker("candidate") is None]
+    if stage and not stage.request.controls and stage.request.candidate != options.DOCUMENTED:
+        items[:] = [item for item in items if item.get_closest_marker("control") is None]
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
-    for item in items[:1]:
-        if outcome := item.config.stash.get(OUTCOME, None):
-            outcome.deselected += len(items)
+    for item in items:
+        outcome = item.config.stash.get(OUTCOME, None)
+        if outcome and not item.path.is_relative_to(_OWN_TESTS):
+            outcome.deselected += 1
 
 
 @pytest.fixture(scope="session")
@@ -104,8 +124,14 @@ def stage(pytestconfig: pytest.Config) -> Stage:
 
 @pytest.fixture(scope="session")
 def recorded(stage: Stage, engine: EngineChoice, case: Case) -> Recorded:
-    """The recorded run of one case on one engine, acted once and judged by many."""
-    return stage.recorded(engine, case)
+    """The run of the routine that is judged, in one case on one engine; acted only once."""
+    return stage.recorded(engine, case, stage.request.candidate)
+
+
+@pytest.fixture(scope="session")
+def control(stage: Stage, engine: EngineChoice, case: Case) -> Recorded:
+    """The run of the vendor's routine, in one case on one engine; acted only once."""
+    return stage.recorded(engine, case, options.DOCUMENTED)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -122,16 +148,18 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     outcome = session.config.stash.get(OUTCOME, None)
-    interruption = session.config.pluginmanager.get_plugin("erasure-interruption")
-    if outcome is None or interruption is None:
+    if outcome is None:
         return
+    interruption = session.config.stash[INTERRUPTION]
     interruption.ignore()
-    if interruption.happened:
-        exitstatus = pytest.ExitCode.INTERRUPTED
-    ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
     outcome.stage.close()
-    outcome.conclude(interrupted=not ended)
-    session.exitstatus = outcome.judgement.verdict.exit_code if ended else exitstatus
+    if exitstatus == pytest.ExitCode.USAGE_ERROR:
+        outcome.stage.session.discard()
+        return
+    status = pytest.ExitCode.INTERRUPTED if interruption.happened else exitstatus
+    collected = [item for item in session.items if not item.path.is_relative_to(_OWN_TESTS)]
+    outcome.conclude(collected=len(collected), pytest_status=status)
+    session.exitstatus = outcome.exit_status
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

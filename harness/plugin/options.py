@@ -14,17 +14,22 @@ from harness import config as run_config
 from harness.errors import ConfigError, RefusalError
 from harness.identity import WaId, parse_wa_id
 from harness.model import EngineChoice, EngineKind
+from harness.run import HARDENED
 
 DOCUMENTED: Final = "documented"
-HARDENED: Final = "hardened"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a verification was asked for; `candidate` is the routine that is judged, if any."""
+    """What a verification was asked for.
+
+    `candidate` is the routine that is judged; `controls` tells whether the runs that must
+    fail belong to it, which is so unless the candidate was named.
+    """
 
     engines: tuple[EngineChoice, ...]
-    candidate: str | None
+    candidate: str
+    controls: bool
     reports: Path
 
 
@@ -42,7 +47,8 @@ def add_options(parser: pytest.Parser) -> None:
         "--routine",
         default=None,
         metavar="ROUTINE",
-        help="the routine to judge: documented; default: none, only the controls run",
+        help="the routine to judge, and nothing else: documented or hardened; "
+        "default: hardened, with the documented one as a control",
     )
     group.addoption(
         "--reports",
@@ -80,6 +86,7 @@ def read_request(config: pytest.Config) -> Request:
     return Request(
         engines=_engines(config.getoption("engine")),
         candidate=_candidate(config.getoption("routine")),
+        controls=config.getoption("routine") is None,
         reports=Path(config.getoption("reports") or config.rootpath / "reports"),
     )
 
@@ -93,14 +100,10 @@ def _engines(texts: list[str]) -> tuple[EngineChoice, ...]:
     )
 
 
-def _candidate(text: str | None) -> str | None:
-    if text in {None, DOCUMENTED}:
-        return text
-    if text == HARDENED:
-        raise RefusalError(
-            "--routine hardened is not in this version: leave --routine away, or give documented."
-        )
-    raise RefusalError("--routine takes documented in this version: give that, or leave it away.")
+def _candidate(text: str | None) -> str:
+    if text in {None, HARDENED, DOCUMENTED}:
+        return text or HARDENED
+    raise RefusalError("--routine takes hardened or documented in this version: give one of them.")
 
 
 def _refuse_live(config: pytest.Config) -> None:

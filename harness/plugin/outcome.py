@@ -31,7 +31,10 @@ class Outcome:
     def __init__(self, stage: Stage, results: RedactingLogger) -> None:
         self.stage = stage
         self._results = results
+        self.exit_status = Verdict.UNKNOWN.exit_code
         self.deselected = 0
+        self.narrowed = False
+        self._called: set[str] = set()
         self.judgement = Judgement(Verdict.UNKNOWN)
         self.concluded = False
         self._unclear: list[Finding] = []
@@ -42,6 +45,8 @@ class Outcome:
     ) -> None:
         """Take note of one test phase: what pytest alone would call green or merely failed."""
         scenario = report.nodeid.rpartition("::")[2]
+        if report.when == "call":
+            self._called.add(report.nodeid)
         if report.skipped:
             self._doubt(f"scenario {scenario}", "the scenario was skipped")
         elif not report.failed or (error and error.errisinstance(_JUDGED)):
@@ -57,10 +62,26 @@ class Outcome:
         if doubt not in self._unclear:
             self._unclear.append(doubt)
 
-    def conclude(self, *, interrupted: bool) -> None:
-        """Judge the session's history and write its evidence; the folder is searched last."""
-        if interrupted:
+    def conclude(self, *, collected: int, pytest_status: int) -> None:
+        """Judge the session's history and write its evidence; the folder is searched last.
+
+        Where the evidence cannot be written the verdict is UNKNOWN, and the screen says why.
+        """
+        ended = pytest_status in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
+        if not ended:
             self._doubt("session", "the session was interrupted or ran nothing")
+        elif len(self._called) < collected:
+            missed = collected - len(self._called)
+            self._doubt("session", f"{missed} scenarios were collected and never run")
+        try:
+            self._write_evidence()
+        except HarnessError as error:
+            self._doubt("evidence", str(error))
+            self._decide(self.judgement)
+        self.exit_status = self.judgement.verdict.exit_code if ended else int(pytest_status)
+        self.concluded = True
+
+    def _write_evidence(self) -> None:
         if self._results.lost:
             self._doubt("evidence", f"{self._results.lost} Allure results could not be written")
         session = self.stage.session
@@ -73,7 +94,6 @@ class Outcome:
             self._unclear.append(leak)
             self._write(self.judgement)
         session.publish()
-        self.concluded = True
 
     def _write(self, judged: Judgement) -> None:
         self._decide(judged)
@@ -97,7 +117,7 @@ class Outcome:
             rows="untouched",
             scope=screen.SCOPE,
             started_at=self._started,
-            finished_at=datetime.now(UTC),
+            finished_at=max(datetime.now(UTC), self._started),
             runs=[run.opened for run in runs_of(self.stage.records())],
             timing=self.stage.durations_s,
             partial=self._partial,
@@ -105,10 +125,11 @@ class Outcome:
 
     @property
     def _partial(self) -> str | None:
-        return f"{self.deselected} scenarios were deselected" if self.deselected else None
+        if self.deselected:
+            return f"{self.deselected} scenarios were deselected"
+        return "not every scenario file was asked for" if self.narrowed else None
 
     def summary(self, *, width: int, colour: bool) -> list[str]:
         """Return the lines of the last screen, for a terminal `width` columns wide."""
-        return screen.render(
-            self.judgement, self.stage, partial=self._partial, width=width, colour=colour
-        )
+        line = screen.Line(self.judgement, self._partial, self.exit_status)
+        return screen.render(line, self.stage, width=width, colour=colour)

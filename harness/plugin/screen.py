@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from io import StringIO
 from typing import Final
 
@@ -21,7 +22,14 @@ SCOPE: Final = Scope(
     searched=(
         "every column of every table of every database of the set, for plain forms of the number",
     ),
-    not_searched=("encoded forms", "logs", "media", "engine files", "backups"),
+    not_searched=(
+        "encoded forms",
+        "large objects and schema definitions",
+        "logs",
+        "media",
+        "engine files",
+        "backups",
+    ),
 )
 _STYLES: Final = {
     Verdict.CLEAR: "bold green",
@@ -42,9 +50,16 @@ _SHOWN_REASONS: Final = 12
 _NARROWEST: Final = 80
 
 
-def render(
-    judgement: Judgement, stage: Stage, *, partial: str | None, width: int, colour: bool
-) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What the first line says: the judgement, how far it reaches, and the exit status."""
+
+    judgement: Judgement
+    partial: str | None
+    exit_status: int
+
+
+def render(line: Line, stage: Stage, *, width: int, colour: bool) -> list[str]:
     """Return the lines of the last screen, for a terminal `width` columns wide."""
     text = StringIO()
     console = Console(
@@ -55,27 +70,27 @@ def render(
         highlight=False,
     )
     console.rule()
-    console.print(_headline(judgement, partial))
-    if judgement.findings:
-        console.print(_reasons(judgement.findings))
+    console.print(_headline(line))
+    if line.judgement.findings:
+        console.print(_reasons(line.judgement.findings))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(no_wrap=True)
     facts.add_column(overflow="fold")
-    for name, fact in _facts(judgement, stage):
+    for name, fact in _facts(line.judgement, stage):
         facts.add_row(Text(name, style="bold"), fact)
     console.print(facts)
     return text.getvalue().splitlines()
 
 
-def _headline(judgement: Judgement, partial: str | None) -> Text:
-    verdict = judgement.verdict
-    narrowed = f"; partial: {partial}" if partial else ""
-    line = Text(verdict.value, style=_STYLES[verdict])
-    line.append(f" ({SCOPE}{narrowed})", style="default not bold")
-    line.append(f"\n{_MEANINGS[verdict]}; exit {verdict.exit_code}", style="default not bold")
-    if not judgement.held:
-        line.append("; no run held anything of its subject, so nothing is said about erasure")
-    return line
+def _headline(line: Line) -> Text:
+    verdict = line.judgement.verdict
+    narrowed = f"; partial: {line.partial}" if line.partial else ""
+    text = Text(verdict.value, style=_STYLES[verdict])
+    text.append(f" ({SCOPE}{narrowed})", style="default not bold")
+    text.append(f"\n{_MEANINGS[verdict]}; exit {line.exit_status}", style="default not bold")
+    if not line.judgement.held:
+        text.append("; no run held anything of its subject, so nothing is said about erasure")
+    return text
 
 
 def _reasons(findings: Iterable[Finding]) -> Table:
@@ -104,7 +119,7 @@ def _facts(judgement: Judgement, stage: Stage) -> Iterator[tuple[str, str]]:
     runs = [run.opened for run in runs_of(stage.records())]
     versions = sorted({(run.engine, run.engine_version) for run in runs})
     yield "engines", ", ".join(f"{engine} ({version})" for engine, version in versions) or "none"
-    if judgement.expected:
+    if judgement.expected and judgement.verdict is not Verdict.UNKNOWN:
         yield "expected", _expected(judgement.expected)
     routines = sorted({f"{run.routine}{' as a control' if run.control else ''}" for run in runs})
     yield "runs", f"{len(runs)} of {', '.join(routines) or 'no routine'}"

@@ -17,13 +17,26 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+
 from harness import config, history, manifest
 from harness.errors import HarnessError, ServerError, TraceFoundError
 from harness.evidence.session import Session
 from harness.judge import Run, judge_run, runs_of, unpredicted
-from harness.model import EngineChoice, Finding, FindingKind, History, Judgement, Part, Record
+from harness.model import (
+    EngineChoice,
+    Erased,
+    Finding,
+    FindingKind,
+    History,
+    Judgement,
+    Part,
+    Record,
+)
 from harness.plugin.options import DOCUMENTED, Request
 from harness.population.cases import CASES, Case
+from harness.population.strategies import worlds
+from harness.population.world import World
 from harness.redaction import Redactor
 from harness.run import Rehearsal, rehearse
 from harness.servers import EmbeddedServer, install, running
@@ -50,6 +63,21 @@ class Recorded:
         self.require_complete()
         found = [*self.judgement.findings, *self.judgement.expected]
         _raise_for([finding for finding in found if finding.kind in kinds])
+
+    def require_clear(self) -> None:
+        """Raise if the judge found anything at all.
+
+        Raises:
+            TraceFoundError: Something remains, or someone else's data was changed.
+            HarnessError: The run does not tell.
+        """
+        self.require_none(*FindingKind)
+
+    @property
+    def changed_rows(self) -> int:
+        """How many rows the plan deleted or masked, in all rounds."""
+        changes = (change for erased in self.run.all(Erased) for change in erased.tables)
+        return sum(change.deleted_rows + change.masked_rows for change in changes)
 
     def require_as_predicted(self) -> None:
         """Raise unless the judge found exactly what the manifest predicts, no more, no fewer.
@@ -98,39 +126,69 @@ class Stage:
     redactor: Redactor
     durations_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     history: list[Record] = field(default_factory=list)
-    cases: tuple[Case, ...] = CASES
 
     def __post_init__(self) -> None:
         self._cleanup = ExitStack()
         self._manifest = manifest.load()
         self._servers: dict[EngineChoice, EmbeddedServer] = {}
         self._sets: dict[tuple[EngineChoice, str], StoreSet] = {}
-        self._recorded: dict[tuple[EngineChoice, str], Recorded] = {}
+        self._recorded: dict[tuple[EngineChoice, str, str], Recorded] = {}
         self._serial = itertools.count(1)
         self._no_servers: ServerError | None = None
         self._pseudonym_key = secrets.token_bytes(32)
 
-    def recorded(self, engine: EngineChoice, case: Case) -> Recorded:
+    def cases(self, routine: str) -> tuple[Case, ...]:
+        """Return the named cases that concern a routine."""
+        if routine == DOCUMENTED:
+            return CASES
+        return tuple(case for case in CASES if case.routine_in is Part.JUDGED)
+
+    def recorded(self, engine: EngineChoice, case: Case, routine: str) -> Recorded:
         """Return the recorded run of a named case, acting only the first time."""
-        key = (engine, case.name)
+        key = (engine, case.name, routine)
         if key not in self._recorded:
-            with self.recording() as rehearsed:
+            with self.recording(routine) as rehearsed:
                 self._recorded[key] = rehearsed(engine, case)
         return self._recorded[key]
 
     @contextmanager
-    def recording(self) -> Iterator[Callable[[EngineChoice, Case], Recorded]]:
+    def recording(self, routine: str) -> Iterator[Callable[[EngineChoice, Case], Recorded]]:
         """Yield a function that acts a case and records it; one history file for them all."""
         path = self.session.run_folder(next(self._serial)) / "history.jsonl"
         with path.open("ab") as stream:
             path.chmod(0o600)
 
             def act(engine: EngineChoice, case: Case) -> Recorded:
-                return self._act(engine, case, stream)
+                return self._act(engine, case, routine, stream)
 
             yield act
 
-    def _act(self, engine: EngineChoice, case: Case, stream: BinaryIO) -> Recorded:
+    def explore(
+        self,
+        engine: EngineChoice,
+        routine: str,
+        examples: int,
+        require: Callable[[Recorded], None],
+    ) -> None:
+        """Act and judge as many worlds of Hypothesis's own making, the same in every session."""
+        with self.recording(routine) as act:
+
+            @settings(
+                max_examples=examples,
+                database=None,
+                deadline=None,
+                derandomize=True,
+                phases=(Phase.generate, Phase.shrink),
+                verbosity=Verbosity.quiet,
+                suppress_health_check=[HealthCheck.too_slow],
+            )
+            @given(world=worlds())
+            def judged(world: World) -> None:
+                require(act(engine, Case("any world", "Drawn by Hypothesis.", world)))
+
+            judged()
+
+    def _act(self, engine: EngineChoice, case: Case, routine: str, stream: BinaryIO) -> Recorded:
         for number in case.numbers():
             self.redactor.register_number(number)
         records: list[Record] = []
@@ -149,8 +207,8 @@ class Stage:
             engine=engine,
             sets=sets,
             manifest=self._manifest,
-            routine=DOCUMENTED,
-            control=self.request.candidate != DOCUMENTED,
+            routine=routine,
+            control=routine != self.request.candidate,
             pseudonym=self._pseudonym(case),
         )
         with self._timed("runs"):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from harness.identity import WaId
-from harness.model import Part
-from harness.population.people import Person, mapped_person, person
+from harness.model import Part, SeedRow
+from harness.population.people import Person, mapped_person, neighbours, person, variants
+from harness.population.rows import rows_of
 from harness.population.world import Event, EventKind, Group, World
 
 PLAIN_PREFIX: Final = ""
@@ -41,6 +42,11 @@ class Case:
     def wa_id(self) -> WaId:
         """Whom to erase: the phone number, which for a mapped person is not the JID's."""
         return WaId(self.world.subject.number)
+
+    def rows(self, part: Part) -> tuple[SeedRow, ...]:
+        """Return the rows to seed a store set with."""
+        world = self.world if part is Part.JUDGED else self.other
+        return rows_of(world) if world else ()
 
     def numbers(self) -> frozenset[str]:
         """Every number of everybody in the case, for redaction."""
@@ -82,6 +88,24 @@ def showcase(subject: Person) -> World:
     )
 
 
+def surrounded(subject: Person, neighbour: Person) -> World:
+    """Return the showcase of a subject among people whose numbers are made to be mistaken.
+
+    The neighbour is everywhere that the subject is: in the same groups, chats and payloads.
+    """
+    around = neighbours(subject)
+    everybody = (subject, *dict.fromkeys((neighbour, *around)))
+    group = Group(neighbour, 1_600_000_004, everybody)
+    own = Group(subject, 1_600_000_005, (subject, neighbour))
+    events = [
+        Event(kind, peer, group=group if kind is EventKind.GROUP else None, named=named)
+        for kind in EventKind
+        for peer, named in ((subject, neighbour), (neighbour, subject), (neighbour, around[0]))
+    ]
+    named = [Event(EventKind.MEDIA, neighbour, named=one) for one in around]
+    return World(subject, everybody, (group, own), (*events, *named))
+
+
 def _without(subject: Person) -> World:
     """Return the showcase of somebody else, in which the subject is nowhere."""
     stranger = showcase(person(2))
@@ -91,6 +115,9 @@ def _without(subject: Person) -> World:
 _SUBJECT: Final = person(0)
 _MAPPED: Final = mapped_person(0)
 _NOBODY: Final = person(303)
+_NEIGHBOUR: Final = neighbours(_SUBJECT)[0]
+_NEIGHBOURS: Final = surrounded(_SUBJECT, _NEIGHBOUR)
+_VARIANT: Final = surrounded(*variants(0)[0])
 
 CASES: Final = (
     Case("everywhere", "The subject stands in every surface.", showcase(_SUBJECT)),
@@ -103,6 +130,9 @@ CASES: Final = (
         showcase(_SUBJECT),
         calls=("number", "text"),
     ),
+    Case("neighbours", "Others' numbers contain the subject's, or differ little.", _NEIGHBOURS),
+    Case("neighbour", "The neighbour is erased instead.", replace(_NEIGHBOURS, subject=_NEIGHBOUR)),
+    Case("variant", "The other form of a Brazilian number is somebody else.", _VARIANT),
     Case("prefixed", "The store set has a prefix.", showcase(_SUBJECT), prefix=OTHER_PREFIX),
     Case(
         "two-sets",

@@ -11,7 +11,7 @@ Source: NANP 555-0100 to 555-0199; Ofcom's drama range 07700 900000 to 900999; A
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from harness.identity import USER_DOMAIN
 
@@ -38,6 +38,8 @@ _UNASSIGNED: Final = "5520"
 _NANP: Final = len(_AREA_CODES) * _PER_AREA
 _BRITISH: Final = 1_000
 _FRENCH: Final = 10_000
+_SHORTEST: Final = 7
+_LONGEST: Final = 15
 CAPACITY: Final = _NANP + _BRITISH + _FRENCH
 """How many distinct persons `person` can make."""
 
@@ -71,6 +73,14 @@ class Person:
     def __repr__(self) -> str:
         return "Person(***)"
 
+    # Hypothesis prints and exports the fields of a dataclass unless it is told otherwise.
+    def _repr_pretty_(self, printer: Any, _: bool) -> None:  # noqa: ANN401, FBT001  # as IPython's
+        printer.text(repr(self))
+
+    def to_json(self) -> str:
+        """Return what Hypothesis may export of a person: nothing."""
+        return repr(self)
+
 
 def person(index: int) -> Person:
     """Return the person of that index, 0 to CAPACITY - 1; JID and phone number agree."""
@@ -85,6 +95,43 @@ def mapped_person(index: int) -> Person:
     """
     subscriber = f"5550{index:04d}"
     return Person(f"{_UNASSIGNED}9{subscriber}", f"{_UNASSIGNED}{subscriber}", _name(index))
+
+
+def variants(index: int) -> tuple[tuple[Person, Person], ...]:
+    """Return pairs of different people whose numbers are two forms of one plan's number.
+
+    Brazil with and without the ninth digit, Mexico with and without 1 after the country
+    code, Argentina with and without 9. Area codes are unassigned; `index` is 0 to 9 999.
+    """
+    line = f"{index:04d}"
+    forms = (
+        (f"{_UNASSIGNED}95550{line}", f"{_UNASSIGNED}5550{line}"),
+        (f"521000555{line}", f"52000555{line}"),
+        (f"549000555{line}", f"54000555{line}"),
+    )
+    return tuple((_named(long, index), _named(short, index + 1)) for long, short in forms)
+
+
+def neighbours(subject: Person) -> tuple[Person, ...]:
+    """Return people whose numbers are made to be mistaken for the subject's.
+
+    They contain it, are contained in it, differ by one digit, or share the last ten digits.
+    Where that leaves the ranges reserved for fiction, country code 999 is unassigned, and
+    the others are too long or too short for their numbering plan.
+    """
+    number = subject.number
+    flipped = number[:-1] + str(9 - int(number[-1]))
+    made = (number + "7", f"999{number}", flipped, f"999{number[-10:]}", number[1:], number[:-1])
+    fitting = [one for one in made if _SHORTEST <= len(one) <= _LONGEST and one[0] != "0"]
+    return tuple(
+        _named(one, serial)
+        for serial, one in enumerate(dict.fromkeys(fitting))
+        if one not in subject.numbers
+    )
+
+
+def _named(number: str, index: int) -> Person:
+    return Person(number, number, _name(index))
 
 
 def _number(index: int) -> str:

@@ -4,24 +4,47 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from harness.population.people import CAPACITY, Person, mapped_person, person
+from harness.population.people import (
+    CAPACITY,
+    Person,
+    mapped_person,
+    neighbours,
+    person,
+    variants,
+)
 from harness.population.world import Event, EventKind, Group, World
 
-_MAPPED_CAPACITY = 10_000
+_LINES = 10_000
 
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    """Draw a world of 1 to 6 people; the subject may be mapped, absent, or in the midst."""
-    indexes = draw(st.lists(st.integers(0, CAPACITY - 1), min_size=2, max_size=6, unique=True))
-    first, *bystanders = (person(index) for index in indexes)
-    mapped = draw(st.one_of(st.none(), st.integers(0, _MAPPED_CAPACITY - 1)))
-    subject = first if mapped is None else mapped_person(mapped)
+    """Draw a world: a subject, who may be absent, and people made to be mistaken for them."""
+    subject, other_form = draw(st.one_of(_ordinary(), _mapped(), _two_forms()))
+    around = draw(st.lists(st.sampled_from(neighbours(subject)), max_size=3, unique=True))
+    strangers = draw(st.lists(st.integers(0, CAPACITY - 1), min_size=2, max_size=3, unique=True))
+    bystanders = dict.fromkeys((*other_form, *around, *map(person, strangers)))
+    others = tuple(one for one in bystanders if not one.numbers & subject.numbers)
     present = draw(st.integers(0, 9)) > 0
-    people = (subject, *bystanders) if present else tuple(bystanders)
+    people = (subject, *others) if present else others
     groups = draw(st.lists(_groups(people), max_size=3, unique_by=lambda group: group.created_s))
-    events = draw(st.lists(_events(people, tuple(groups)), max_size=10))
+    events = draw(st.lists(_events(people, tuple(groups)), max_size=12))
     return World(subject, people, tuple(groups), tuple(events))
+
+
+def _ordinary() -> st.SearchStrategy[tuple[Person, tuple[Person, ...]]]:
+    return st.integers(0, CAPACITY - 1).map(lambda index: (person(index), ()))
+
+
+def _mapped() -> st.SearchStrategy[tuple[Person, tuple[Person, ...]]]:
+    return st.integers(0, _LINES - 1).map(lambda index: (mapped_person(index), ()))
+
+
+def _two_forms() -> st.SearchStrategy[tuple[Person, tuple[Person, ...]]]:
+    """A subject, and somebody else whose number is the other form of the same plan."""
+    pairs = st.integers(0, _LINES - 1).flatmap(lambda index: st.sampled_from(variants(index)))
+    ordered = st.tuples(pairs, st.booleans())
+    return ordered.map(lambda drawn: (drawn[0][drawn[1]], (drawn[0][not drawn[1]],)))
 
 
 @st.composite

@@ -23,6 +23,7 @@ class DocumentedProcedure:
         self.name = f"{PUBLISHED_NAME}_{run}"
         self._manifest = manifest
         self._store_set = store_set
+        self._ours = False
 
     def install(self) -> None:
         databases = self._store_set.databases()
@@ -30,6 +31,8 @@ class DocumentedProcedure:
         if self.listed():
             raise RoutineError(f"{HOME_STORE} already has a routine of this run's name: run again.")
         sql = rendering.mysql_procedure(self._manifest, databases, self.name)
+        # From here on a failure half way is ours to clean up.
+        self._ours = True
         self._store_set.execute(HOME_STORE, sql)
 
     def listed(self) -> bool:
@@ -40,7 +43,10 @@ class DocumentedProcedure:
         return self._store_set.execute(HOME_STORE, f"CALL {quoted(self.name)}(%s)", (value,))
 
     def remove(self) -> None:
+        if not self._ours:
+            return
         self._store_set.execute(HOME_STORE, f"DROP PROCEDURE IF EXISTS {quoted(self.name)}")
+        self._ours = False
 
     def leftovers(self) -> tuple[tuple[str, int], ...]:
         count = self._count()

@@ -8,14 +8,16 @@ removed in one transaction each; the extension is dropped only if this run creat
 
 from __future__ import annotations
 
-from harness.errors import RoutineError
+from contextlib import suppress
+
+from harness.errors import RoutineError, StoreError
 from harness.identity import WaId
 from harness.manifest import Manifest
 from harness.model import EngineKind
 from harness.routines import rendering
 from harness.routines.protocol import HOME_STORE, PUBLISHED_NAME, require_stores
 from harness.stores import StoreSet
-from harness.stores.postgres import quoted
+from harness.stores.postgres import literal, quoted
 
 # Everything of the run's own that the catalog can list; user mappings hold the password.
 _LISTED = """
@@ -33,6 +35,7 @@ class DocumentedFunction:
         self.name = f"{PUBLISHED_NAME}_{run}"
         self._manifest = manifest
         self._store_set = store_set
+        self._ours = False
         self._made_extension = False
         stores = dict.fromkeys(
             table.store
@@ -53,6 +56,7 @@ class DocumentedFunction:
         parts += [self._servers(), rendering.foreign_tables(self._manifest, self._foreign)]
         parts += [rendering.postgres_function(self._manifest, self._foreign, self.name), ";\n"]
         parts += [f"ALTER FUNCTION {self._signature} OWNER TO CURRENT_USER"]
+        self._ours = True
         # Several statements in one message are one transaction: all of it or nothing.
         self._store_set.execute(HOME_STORE, "".join(parts))
         self._made_extension = lacking
@@ -64,11 +68,11 @@ class DocumentedFunction:
         for store, server in self._foreign.servers.items():
             parts.append(
                 f"CREATE SERVER {quoted(server)} FOREIGN DATA WRAPPER postgres_fdw OPTIONS "
-                f"(host {_literal(config.hostname)}, port '{config.port}', "
-                f"dbname {_literal(databases[store])});\n"
+                f"(host {literal(config.hostname)}, port '{config.port}', "
+                f"dbname {literal(databases[store])});\n"
                 f"CREATE USER MAPPING FOR CURRENT_USER SERVER {quoted(server)} OPTIONS "
-                f"(user {_literal(config.username)}, "
-                f"password {_literal(config.password.reveal())});\n"
+                f"(user {literal(config.username)}, "
+                f"password {literal(config.password.reveal())});\n"
             )
         return "".join(parts)
 
@@ -85,6 +89,8 @@ class DocumentedFunction:
         return self._store_set.execute(HOME_STORE, sql, (value,))
 
     def remove(self) -> None:
+        if not self._ours:
+            return
         parts = [f"DROP FUNCTION IF EXISTS {self._signature};\n"]
         for table, _ in self._manifest.vendor_tables(EngineKind.POSTGRES):
             if table.store != HOME_STORE:
@@ -93,21 +99,18 @@ class DocumentedFunction:
         for server in self._foreign.servers.values():
             parts.append(f"DROP USER MAPPING IF EXISTS FOR CURRENT_USER SERVER {quoted(server)};\n")
             parts.append(f"DROP SERVER IF EXISTS {quoted(server)};\n")
-        parts.append(f"DROP SCHEMA IF EXISTS {quoted(self._foreign.schema)};\n")
-        if self._made_extension:
-            # Without CASCADE: somebody may have come to use it since.
-            parts.append("DROP EXTENSION IF EXISTS postgres_fdw;\n")
+        parts.append(f"DROP SCHEMA IF EXISTS {quoted(self._foreign.schema)}")
         self._store_set.execute(HOME_STORE, "".join(parts))
-        self._made_extension = False
+        self._ours = False
+        if self._made_extension:
+            # Without CASCADE and by itself: somebody may have come to use it since, and
+            # then it is theirs.
+            with suppress(StoreError):
+                self._store_set.execute(HOME_STORE, "DROP EXTENSION IF EXISTS postgres_fdw")
+            self._made_extension = False
 
     def leftovers(self) -> tuple[tuple[str, int], ...]:
         servers = list(self._foreign.servers.values())
         names = (self.name, self._foreign.schema, servers, servers)
         rows = self._store_set.query(HOME_STORE, _LISTED, names)
         return tuple((str(kind), int(count)) for kind, count in rows if count)
-
-
-def _literal(text: str) -> str:
-    """Return an SQL string literal that is read the same whatever the server's settings."""
-    escaped = text.replace("\\", "\\\\").replace("'", "''")
-    return f" E'{escaped}'"

@@ -108,7 +108,7 @@ def _foreign_table(table: Table, statement: VendorStatement, foreign: ForeignNam
     return (
         f"CREATE FOREIGN TABLE {postgres.quoted(foreign.schema)}.{postgres.quoted(table.name)} "
         f"({', '.join(columns)}) SERVER {postgres.quoted(foreign.servers[table.store])} "
-        f"OPTIONS (schema_name 'public', table_name '{table.name}');\n"
+        f"OPTIONS (schema_name 'public', table_name {postgres.literal(table.name)});\n"
     )
 
 

@@ -22,7 +22,7 @@ class Drift:
 def compare(store_set: StoreSet, manifest: Manifest) -> Iterator[Drift]:
     """Yield the differences between a store set, as the server describes it, and the manifest."""
     present = store_set.databases()
-    found = {(table.store, table.name): table for table in store_set.tables()}
+    found = {(table.store, table.label): table for table in store_set.tables()}
     for store in manifest.stores:
         if store.name not in present:
             yield Drift(store.name, "", "", "the store is not on this server")

@@ -67,7 +67,7 @@ class MySqlStoreSet:
                 host=config.hostname,
                 port=config.port,
                 user=config.username,
-                password=config.password.reveal(),
+                password=config.password.reveal().encode(),
                 charset="utf8mb4",
                 autocommit=True,
                 connect_timeout=_CONNECT_TIMEOUT_S,

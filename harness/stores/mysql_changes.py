@@ -48,10 +48,13 @@ def quoted(name: str) -> str:
 def selected(column: ColumnSchema) -> str:
     """Return the expression that sends a column whole.
 
-    A FLOAT is sent with six digits; as a DOUBLE it is sent with all it has.
+    A FLOAT is sent with six digits; as a DOUBLE it is sent with all it has. A ZEROFILL
+    number is sent without the zeros, which are how it is shown and not what it is.
     """
-    name = quoted(column.name)
-    return f"{name} + 0e0" if column.type_name.lower().startswith("float") else name
+    name, type_name = quoted(column.name), column.type_name.lower()
+    if type_name.startswith("float"):
+        return f"{name} + 0e0"
+    return f"{name} + 0" if "zerofill" in type_name else name
 
 
 class Statements:

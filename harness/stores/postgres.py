@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import psycopg2
 import psycopg2.extensions
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from harness.config import RunConfig
 from harness.errors import ConflictError, PlanError, StoreError, StoreUnreachableError
@@ -31,30 +32,31 @@ _SESSION: Final = (
 # Tables with rows of their own: ordinary, and materialized views, which keep copies.
 # Partitioned parents hold none, and foreign tables show another server's.
 _TABLES = """
-    SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
-           coalesce(a.attnum = ANY (i.indkey::int2[]), false)
+    SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
     FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-    LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
     WHERE c.relkind IN ('r', 'm')
       AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_t%'
     ORDER BY n.nspname, c.relname, a.attnum"""
 
 _HAZARDS = """
-    SELECT c.relname, 'a trigger fires on changes'
-    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal
+    SELECT n.nspname, c.relname, 'a trigger fires on changes'
+    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace WHERE NOT t.tgisinternal
     UNION ALL
-    SELECT c.relname, 'a rule rewrites changes'
+    SELECT n.nspname, c.relname, 'a rule rewrites changes'
     FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class
+    JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND r.ev_type <> '1' AND c.oid >= 16384
     UNION ALL
-    SELECT c.relname, 'a foreign key carries its changes on to other rows'
+    SELECT n.nspname, c.relname, 'a foreign key carries its changes on to other rows'
     FROM pg_constraint f JOIN pg_class c ON c.oid = f.confrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE f.contype = 'f' AND (f.confdeltype IN ('c', 'n', 'd') OR f.confupdtype IN ('c', 'n', 'd'))
     UNION ALL
-    SELECT relname, 'a materialized view is only changed by refreshing it'
-    FROM pg_class WHERE relkind = 'm'"""
+    SELECT n.nspname, c.relname, 'a materialized view is only changed by refreshing it'
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'm'"""
 
 # serialization_failure, deadlock_detected, lock_not_available.
 _CONFLICT: Final = frozenset({"40001", "40P01", "55P03"})
@@ -68,6 +70,12 @@ _ESCAPED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v
 def quoted(name: str) -> str:
     """Return a name as a PostgreSQL identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return a string literal that is read the same whatever the server's settings."""
+    escaped = text.replace("\\", "\\\\").replace("'", "''")
+    return f" E'{escaped}'"
 
 
 class PostgresStoreSet:
@@ -112,17 +120,11 @@ class PostgresStoreSet:
         )
 
     def _tables_of(self, store: str, database: str) -> Iterator[TableSchema]:
-        found: dict[tuple[str, str], list[tuple[str, str, bool]]] = defaultdict(list)
-        for namespace, table, name, type_name, in_key in self._rows(database, _TABLES):
-            found[namespace, table].append((name, type_name, in_key))
+        found: dict[tuple[str, str], list[ColumnSchema]] = defaultdict(list)
+        for namespace, table, name, type_name in self._rows(database, _TABLES):
+            found[namespace, table].append(ColumnSchema(name, type_name))
         for (namespace, table), columns in found.items():
-            yield TableSchema(
-                store=store,
-                name=table,
-                columns=tuple(ColumnSchema(name, type_name) for name, type_name, _ in columns),
-                key=tuple(name for name, _, in_key in columns if in_key),
-                namespace=namespace,
-            )
+            yield TableSchema(store, table, tuple(columns), namespace=namespace)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -172,9 +174,9 @@ class PostgresStoreSet:
 
     def hazards(self) -> tuple[Hazard, ...]:
         return tuple(
-            Hazard(store, str(table), str(why))
+            Hazard(store, TableSchema(store, table, (), namespace=namespace).label, str(why))
             for store, database in self.databases().items()
-            for table, why in self._rows(database, _HAZARDS)
+            for namespace, table, why in self._rows(database, _HAZARDS)
         )
 
     def delete(self, table: TableSchema, rows: Sequence[Located]) -> int:
@@ -197,10 +199,29 @@ class PostgresStoreSet:
         source = f"{quoted(table.namespace)}.{quoted(table.name)}"
         sink = _Sink(consume)
         database = self.databases()[table.store]
-        with self._wrapped(), self._connection(database).cursor() as cursor:
+        with (
+            self._sheltered(database),
+            self._wrapped(),
+            self._connection(database).cursor() as cursor,
+        ):
             # ONLY: a child table's rows are read with the child.
             cursor.copy_expert(f"COPY (SELECT {columns} FROM ONLY {source}) TO STDOUT", sink)
         return sink.size_bytes
+
+    @contextmanager
+    def _sheltered(self, database: str) -> Iterator[None]:
+        """Keep a transaction usable when one table of it cannot be read."""
+        inside = self._connection(database).info.transaction_status != TRANSACTION_STATUS_IDLE
+        if inside:
+            self._run(database, "SAVEPOINT table_scan")
+        try:
+            yield
+        except StoreUnreachableError:
+            raise
+        except StoreError:
+            if inside:
+                self._run(database, "ROLLBACK TO SAVEPOINT table_scan")
+            raise
 
     def decoder(self, table: TableSchema) -> Decoder:
         binary = tuple(column.type_name == "bytea" for column in table.columns)

@@ -73,7 +73,7 @@ class TablePass:
 
     def __init__(self, store_set: StoreSet, table: TableSchema, search: Search) -> None:
         self.table = table
-        description = search.manifest.table(table.store, table.name)
+        description = search.manifest.table(table.store, table.label)
         treatments = {c.name: c.treatment for c in description.columns} if description else {}
         self._treatments = [treatments.get(column.name) for column in table.columns]
         self._decode = store_set.decoder(table)
@@ -81,7 +81,7 @@ class TablePass:
         self._masks = search.masks
         self._needles = search.matcher.needles + (search.masks.needles if search.masks else ())
         self._hash = blake2b(digest_size=_DIGEST_BYTES, key=search.key)
-        self._hash.update(f"{table.store}.{table.namespace}.{table.name}\0".encode())
+        self._hash.update(f"{table.store}.{table.label}\0".encode())
         self._bystanders = _Tally()
         self._mentions = _Tally()
         self._subject_rows = 0
@@ -136,7 +136,7 @@ class TablePass:
         """Return the table's rows by class and its digests."""
         return TableState(
             store=self.table.store,
-            table=self.table.name,
+            table=self.table.label,
             subject_rows=self._subject_rows,
             mention_rows=self._mentions.rows,
             bystander_rows=self._bystanders.rows,
@@ -149,7 +149,7 @@ class TablePass:
         return [
             Trace(
                 store=self.table.store,
-                table=self.table.name,
+                table=self.table.label,
                 column=self.table.columns[index].name,
                 cells=cells,
                 forms=tuple(sorted(self._forms[index])),
@@ -189,7 +189,7 @@ def sweep_with(
         except (StoreUnreachableError, ConflictError):
             raise
         except StoreError as error:
-            sighting.unsearched.append(Unsearched(table.store, table.name, str(error)))
+            sighting.unsearched.append(Unsearched(table.store, table.label, str(error)))
             continue
         sighting.tables.append(passing.state())
         sighting.traces += passing.traces()
@@ -205,7 +205,7 @@ def resolve(store_set: StoreSet, manifest: Manifest, closure: Closure) -> Closur
     ties: list[tuple[bytes, bytes]] = []
     with store_set.snapshot():
         for table in store_set.tables():
-            description = manifest.table(table.store, table.name)
+            description = manifest.table(table.store, table.label)
             if description and description.alias:
                 store_set.scan(
                     table, _TieFinder(store_set, table, description.alias, numbers, ties)
@@ -227,7 +227,7 @@ class _TieFinder:
         names = [column.name for column in table.columns]
         if not set(alias) <= set(names):
             raise StoreError(
-                f"{table.store}.{table.name} lacks {' or '.join(alias)}, which tie a phone number "
+                f"{table.store}.{table.label} lacks {' or '.join(alias)}, which tie a phone number "
                 "to a JID: without them the identity closure is incomplete."
             )
         self._phone, self._jid = (names.index(name) for name in alias)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from harness.model import EngineChoice, FindingKind
+from harness.plugin.staging import Recorded, Stage
 
-from harness.model import FindingKind
-from harness.plugin.staging import Recorded
-
-pytestmark = pytest.mark.candidate
+EXAMPLES = 100
 
 
 def test_nothing_of_the_subject_remains(recorded: Recorded) -> None:
-    """After the routine no column of any store holds the subject."""
+    """After the erasure no column of any store holds the subject."""
     recorded.require_none(FindingKind.TRACE)
 
 
@@ -20,6 +18,17 @@ def test_nobody_else_is_changed(recorded: Recorded) -> None:
     recorded.require_none(FindingKind.COLLATERAL)
 
 
-def test_the_routine_leaves_no_object_behind(recorded: Recorded) -> None:
-    """Installing and removing the routine leaves no function, server, mapping or password."""
+def test_nothing_is_left_behind(recorded: Recorded) -> None:
+    """The erasure leaves no function, server, mapping or password of its own."""
     recorded.require_none(FindingKind.ROUTINE)
+
+
+def test_where_nothing_is_held_nothing_is_changed(recorded: Recorded) -> None:
+    """A subject who is nowhere, or already erased, costs no row."""
+    if not recorded.judgement.held:
+        assert recorded.changed_rows == 0
+
+
+def test_any_world_is_erased(stage: Stage, engine: EngineChoice) -> None:
+    """Whoever else there is, and whatever happened, the subject goes and all others stay."""
+    stage.explore(engine, stage.request.candidate, EXAMPLES, Recorded.require_clear)

@@ -1,0 +1,420 @@
+"""The plan on real servers: what is located is done, what is not clear is not committed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from harness import plan
+from harness.errors import ConflictError, PlanError
+from harness.identity import Closure, WaId
+from harness.judge import Run, judge_run, runs_of
+from harness.manifest import Manifest
+from harness.masks import Masks
+from harness.model import (
+    EngineChoice,
+    EngineKind,
+    Erased,
+    Failed,
+    Part,
+    Planted,
+    Record,
+    RolledBack,
+    SeedRow,
+    TableSchema,
+    Verdict,
+)
+from harness.plan import carry_out, locate, refuse_hazards
+from harness.population.cases import CASES, Case, showcase
+from harness.population.people import person
+from harness.population.rows import rows_of
+from harness.run import Rehearsal, rehearse
+from harness.stores import StoreSet, connect
+from harness.stores.sweep import Search, sweep
+
+KEY = b"k" * 32
+SUBJECT = person(0)
+CLOSURE = Closure(WaId(SUBJECT.number))
+STORE = "messageStore"
+
+
+@pytest.fixture
+def seeded(store_set: StoreSet) -> StoreSet:
+    """The showcase: the subject in every surface."""
+    store_set.insert(rows_of(showcase(SUBJECT)))
+    return store_set
+
+
+@pytest.fixture
+def second(seeded: StoreSet, described: Manifest) -> Iterator[StoreSet]:
+    """Somebody else's connection to the same store set."""
+    other = connect(seeded.config, [store.name for store in described.stores])
+    yield other
+    other.close()
+
+
+def everything(store_set: StoreSet) -> dict[tuple[str, str], list[tuple[object, ...]]]:
+    """Return all rows as the driver's own cursor reads them: another reader than the sweep."""
+    quote = "`" if store_set.config.engine is EngineKind.MYSQL else '"'
+    return {
+        (table.store, table.label): sorted(
+            (
+                tuple(bytes(cell) if isinstance(cell, memoryview) else cell for cell in row)
+                for row in store_set.query(table.store, f"SELECT * FROM {quote}{table.name}{quote}")
+            ),
+            key=repr,
+        )
+        for table in store_set.tables()
+    }
+
+
+def rehearsal(
+    store_set: StoreSet, described: Manifest, choice: EngineChoice, case: Case
+) -> Rehearsal:
+    """Return a rehearsal of the plan on one store set."""
+    return Rehearsal(
+        run="testrun",
+        case=case,
+        engine=choice,
+        sets={Part.JUDGED: store_set},
+        manifest=described,
+        routine="hardened",
+        control=False,
+        pseudonym="p",
+    )
+
+
+def erase(store_set: StoreSet, described: Manifest, closure: Closure = CLOSURE) -> None:
+    """Carry the plan out and commit."""
+    masks = Masks(closure)
+    search = Search(described, closure, KEY)
+    with store_set.transaction():
+        made, _ = locate(store_set, search, masks, first=True)
+        refuse_hazards(store_set, made)
+        carry_out(store_set, made)
+        store_set.commit()
+
+
+def test_an_independent_reader_finds_nothing_left(seeded: StoreSet, described: Manifest) -> None:
+    """Read by the driver's own cursor and searched as text, the stores hold the number nowhere."""
+    assert SUBJECT.number in repr(everything(seeded))
+    erase(seeded, described)
+    assert SUBJECT.number not in repr(everything(seeded))
+
+
+def test_an_independent_reader_finds_everybody_else(seeded: StoreSet, described: Manifest) -> None:
+    """Rows without the subject are the same, value for value, as the driver's own cursor reads them."""
+    before = everything(seeded)
+    erase(seeded, described)
+    after = everything(seeded)
+    for place, rows in before.items():
+        others = [row for row in rows if SUBJECT.number not in repr(row)]
+        assert [row for row in others if row not in after[place]] == []
+        assert len(after[place]) <= len(rows)
+
+
+def test_a_mask_is_the_same_everywhere(seeded: StoreSet, described: Manifest) -> None:
+    """A masked group JID still joins its messages, members and keys across stores."""
+    erase(seeded, described)
+    groups = {
+        row[0]
+        for store, sql in (
+            (STORE, "SELECT gjid FROM group_participants_history"),
+            (STORE, "SELECT gjid FROM sender_key_distribution_status"),
+            ("axolotlStore", "SELECT group_id FROM sender_keys"),
+            (STORE, "SELECT key_remote_jid FROM messages WHERE key_remote_jid LIKE '0%'"),
+        )
+        for row in seeded.query(store, sql)
+        if row[0].startswith("0")
+    }
+    assert len(groups) == 1
+    (group,) = groups
+    assert len(group.split("-")[0]) == len(SUBJECT.number)
+
+
+def test_the_own_identity_stays(seeded: StoreSet, described: Manifest) -> None:
+    """The installation's own key, recipient -1, survives every erasure."""
+    sql = "SELECT count(*) FROM identities WHERE recipient_id = -1"
+    erase(seeded, described)
+    assert seeded.query("axolotlStore", sql) == [(1,)]
+
+
+def test_rows_without_a_key_are_told_apart(store_set: StoreSet, described: Manifest) -> None:
+    """In a table without any key the subject's equal rows all go, a neighbour's equal rows all stay."""
+    store_set.execute("waweb", "CREATE TABLE visits (who VARCHAR(80), note VARCHAR(80))")
+    neighbour = SUBJECT.number + "7"
+    try:
+        rows = [(SUBJECT.number, "x"), (SUBJECT.number, "x"), (neighbour, "x"), (neighbour, "x")]
+        rows += [(neighbour, f"for {SUBJECT.phone}"), (neighbour, f"for {SUBJECT.phone}")]
+        store_set.insert([SeedRow("waweb", "visits", {"who": a, "note": b}) for a, b in rows])
+        erase(store_set, described)
+        left = store_set.query("waweb", "SELECT who, note FROM visits")
+    finally:
+        store_set.execute("waweb", "DROP TABLE visits")
+    assert len(left) == 4
+    assert {who for who, _ in left} == {neighbour}
+    assert sum(note == "x" for _, note in left) == 2
+
+
+def test_a_column_that_updates_itself_is_kept(store_set: StoreSet, described: Manifest) -> None:
+    """On MySQL masking a row does not move its ON UPDATE CURRENT_TIMESTAMP column."""
+    if store_set.config.engine is not EngineKind.MYSQL:
+        return
+    store_set.execute(
+        "waweb",
+        "CREATE TABLE memos (id INT PRIMARY KEY, note TEXT, "
+        "at TIMESTAMP DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP)",
+    )
+    try:
+        store_set.execute(
+            "waweb", f"INSERT INTO memos VALUES (1, 'call {SUBJECT.phone}', '2020-01-01 00:00:00')"
+        )
+        erase(store_set, described)
+        ((note, moment),) = store_set.query("waweb", "SELECT note, CAST(at AS CHAR) FROM memos")
+    finally:
+        store_set.execute("waweb", "DROP TABLE memos")
+    assert (note[:7], moment) == ("call +0", "2020-01-01 00:00:00")
+
+
+HAZARDS: dict[EngineKind, dict[str, tuple[list[str], str, list[str]]]] = {
+    EngineKind.MYSQL: {
+        "no transactions": (
+            ["ALTER TABLE receipts ENGINE=MyISAM"],
+            "MyISAM",
+            ["ALTER TABLE receipts ENGINE=InnoDB"],
+        ),
+        "trigger": (
+            ["CREATE TRIGGER tr AFTER DELETE ON receipts FOR EACH ROW SET @x = 1"],
+            "trigger",
+            ["DROP TRIGGER tr"],
+        ),
+        "cascade": (
+            [
+                "CREATE TABLE child (id BIGINT, FOREIGN KEY (id) REFERENCES receipts (_id) ON DELETE CASCADE)"
+            ],
+            "foreign key",
+            ["DROP TABLE child"],
+        ),
+    },
+    EngineKind.POSTGRES: {
+        "trigger": (
+            [
+                "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+                "CREATE TRIGGER tr AFTER DELETE ON receipts FOR EACH ROW EXECUTE PROCEDURE f()",
+            ],
+            "trigger",
+            ["DROP TRIGGER tr ON receipts", "DROP FUNCTION f()"],
+        ),
+        "cascade": (
+            ["CREATE TABLE child (id BIGINT REFERENCES receipts (_id) ON DELETE CASCADE)"],
+            "foreign key",
+            ["DROP TABLE child"],
+        ),
+        "rule": (
+            ["CREATE RULE ru AS ON DELETE TO receipts DO INSTEAD NOTHING"],
+            "rule",
+            ["DROP RULE ru ON receipts"],
+        ),
+    },
+}
+CASE_OF_HAZARD = [(kind, name) for kind, hazards in HAZARDS.items() for name in hazards]
+
+
+@pytest.mark.parametrize("name", sorted({name for _, name in CASE_OF_HAZARD}))
+def test_a_hazard_is_refused_before_anything_is_changed(
+    seeded: StoreSet, described: Manifest, name: str
+) -> None:
+    """Tables without transactions, with triggers, rules or cascades are named and left alone."""
+    if name not in HAZARDS[seeded.config.engine]:
+        return
+    make, says, undo = HAZARDS[seeded.config.engine][name]
+    for statement in make:
+        seeded.execute(STORE, statement)
+    try:
+        before = everything(seeded)
+        with pytest.raises(PlanError, match=f"receipts.*{says}"):
+            erase(seeded, described)
+        assert everything(seeded) == before
+    finally:
+        for statement in undo:
+            seeded.execute(STORE, statement)
+
+
+def test_a_hazard_elsewhere_does_not_matter(seeded: StoreSet, described: Manifest) -> None:
+    """A trigger on a table that the plan does not touch is no reason to refuse."""
+    make, _, undo = HAZARDS[seeded.config.engine]["trigger"]
+    for statement in make:
+        seeded.execute(STORE, statement)
+    try:
+        assert seeded.hazards()
+        seeded.execute(STORE, "DELETE FROM receipts")
+        erase(seeded, described)
+    finally:
+        for statement in undo:
+            seeded.execute(STORE, statement)
+
+
+@pytest.mark.parametrize("method", ["delete", "replace"])
+def test_counts_that_differ_are_rolled_back(
+    seeded: StoreSet, described: Manifest, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When fewer rows are affected than were located, nothing is committed."""
+    real: Callable[..., int] = getattr(seeded, method)
+
+    def one_short(table: TableSchema, rows: list[object]) -> int:
+        return real(table, rows[1:]) if table.name == "messages" else real(table, rows)
+
+    monkeypatch.setattr(seeded, method, one_short)
+    before = everything(seeded)
+    with pytest.raises(PlanError, match=r"messageStore\.messages: .* rolled back"):
+        erase(seeded, described)
+    assert everything(seeded) == before
+
+
+def test_a_row_changed_meanwhile_is_a_conflict(
+    seeded: StoreSet, second: StoreSet, described: Manifest
+) -> None:
+    """A located row that somebody changes before it is locked ends the attempt; their change stays."""
+    masks = Masks(CLOSURE)
+    touched = f"UPDATE messages SET status = 9 WHERE key_remote_jid = '{SUBJECT.jid}'"
+    with seeded.transaction():
+        made, _ = locate(seeded, Search(described, CLOSURE, KEY), masks, first=True)
+        second.execute(STORE, touched)
+        with pytest.raises(ConflictError):
+            carry_out(seeded, made)
+    ((changed,),) = second.query(STORE, "SELECT count(*) FROM messages WHERE status = 9")
+    assert changed == 3
+    assert sweep(second, Search(described, CLOSURE, KEY)).traces
+
+
+def test_what_is_not_clear_is_not_committed(
+    seeded: StoreSet, described: Manifest, choice: EngineChoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the sweep inside the transaction still finds the subject, every row is put back."""
+    monkeypatch.setattr("harness.run.carry_out", lambda *_: None)
+    records = act(seeded, described, choice, CASES[0])
+    assert [type(r) for r in records if isinstance(r, Erased | RolledBack)] == [RolledBack]
+    assert judge_run(one_run(records)).verdict is Verdict.UNKNOWN
+
+
+def test_a_bystander_hurt_by_the_plan_is_not_committed(
+    seeded: StoreSet, described: Manifest, choice: EngineChoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the plan itself changes somebody else's row, the fingerprint inside says no."""
+
+    def clumsy(store_set: StoreSet, made: plan.Plan) -> None:
+        carry_out(store_set, made)
+        store_set.execute(
+            "waweb", f"UPDATE contacts SET name = 'x' WHERE wa_id = '{person(1).number}'"
+        )
+
+    monkeypatch.setattr("harness.run.carry_out", clumsy)
+    records = act(seeded, described, choice, CASES[0])
+    assert [r.why for r in records if isinstance(r, RolledBack)] == [
+        "somebody else's row differed inside the transaction, so it was rolled back"
+    ]
+    assert seeded.query("waweb", "SELECT count(*) FROM contacts WHERE name = 'x'") == [(0,)]
+
+
+def test_a_mask_that_changes_more_than_the_number_is_seen(
+    seeded: StoreSet, described: Manifest, choice: EngineChoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A masked row is accepted only if it is its old self with the number replaced."""
+    real = Masks.mask
+    monkeypatch.setattr(
+        Masks, "mask", lambda self, cell: real(self, cell).replace(b"Call", b"call")
+    )
+    records = act(seeded, described, choice, CASES[0])
+    assert [r for r in records if isinstance(r, RolledBack)]
+
+
+def act(store_set: StoreSet, described: Manifest, choice: EngineChoice, case: Case) -> list[Record]:
+    """Rehearse a case with the plan and return what was recorded."""
+    records: list[Record] = []
+    rehearse(rehearsal(store_set, described, choice, case), records.append)
+    return records
+
+
+def one_run(records: list[Record]) -> Run:
+    """Return the only run in the records."""
+    (run,) = runs_of(tuple(records))
+    return run
+
+
+class Writer(threading.Thread):
+    """A client that goes on working while a person is erased."""
+
+    def __init__(self, store_set: StoreSet) -> None:
+        super().__init__(daemon=True)
+        self.ended = threading.Event()
+        self.statements = 0
+        self.longest_s = 0.0
+        self._store_set = store_set
+
+    def run(self) -> None:
+        """Add and change bystanders' rows, and add rows of the subject, until told to end."""
+        serial = 10_000
+        while not self.ended.is_set():
+            serial += 1
+            started_s = time.monotonic()
+            self._store_set.insert([_message(serial, person(1).jid)])
+            self._store_set.execute(
+                STORE, f"UPDATE messages SET status = {serial} WHERE _id = {serial}"
+            )
+            if serial % 7 == 0:
+                self._store_set.insert([_message(serial + 1_000_000, SUBJECT.jid)])
+            self.longest_s = max(self.longest_s, time.monotonic() - started_s)
+            self.statements += 1
+
+
+def _message(serial: int, jid: str) -> SeedRow:
+    values: dict[str, int | float | str | bytes | None] = {
+        "_id": serial,
+        "key_remote_jid": jid,
+        "key_from_me": 0,
+        "key_id": f"K{serial}",
+        "status": 0,
+    }
+    return SeedRow(STORE, "messages", values)
+
+
+def test_a_writer_does_not_fool_the_proof(
+    seeded: StoreSet, second: StoreSet, described: Manifest, choice: EngineChoice
+) -> None:
+    """With a client writing, late rows of the subject are found, and no bystander is taken for changed."""
+    before = everything(seeded)
+    writer = Writer(second)
+    records: list[Record] = []
+
+    def note(record: Record) -> None:
+        records.append(record)
+        if isinstance(record, Planted):
+            writer.start()
+
+    try:
+        case = replace(CASES[0], name="shared")
+        shared = replace(rehearsal(seeded, described, choice, case), shared=True)
+        rehearse(shared, note)
+    finally:
+        writer.ended.set()
+        writer.join(10)
+    assert writer.statements > 5
+    judgement = judge_run(one_run(records))
+    assert not [r for r in records if isinstance(r, Failed | RolledBack)]
+    assert [r for r in records if isinstance(r, Erased)]
+    assert {finding.kind for finding in judgement.findings} <= {"trace"}
+    # What came after the last sweep is not the run's; one more round takes it.
+    erase(seeded, described)
+    assert sweep(seeded, Search(described, CLOSURE, KEY)).traces == []
+    after = everything(seeded)
+    others = [row for row in before[("waweb", "contacts")] if SUBJECT.number not in repr(row)]
+    assert [row for row in others if row not in after[("waweb", "contacts")]] == []
+    ((left,),) = seeded.query(
+        STORE,
+        f"SELECT count(*) FROM messages WHERE _id > 10000 AND key_remote_jid = '{person(1).jid}'",
+    )
+    assert left == writer.statements
