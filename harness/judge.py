@@ -15,6 +15,7 @@ from typing import Final, TypeVar, cast
 from harness.model import (
     OTHER_SET,
     Called,
+    CanaryFlown,
     Drifted,
     Erased,
     Failed,
@@ -213,6 +214,15 @@ def _rolled_back(run: Run) -> Iterator[Finding]:
         yield run.finding(FindingKind.COVERAGE, rolled_back.why, surface="erasure rolled back")
 
 
+def _canary(run: Run) -> Iterator[Finding]:
+    """Every erasure by the plan must have proven itself on the canary first."""
+    flights = run.all(CanaryFlown)
+    good = [f for f in flights if f.planted_cells == f.seen_cells > f.left_cells == 0]
+    if len(good) < len(run.all(Erased)):
+        why = "the canary was not seen in full, or not erased in full"
+        yield run.finding(FindingKind.COVERAGE, why, surface="canary")
+
+
 def _unsearched(run: Run) -> Iterator[Finding]:
     """A surface in scope that was not searched in full leaves the verdict open."""
     for observed in run.all(Observed):
@@ -312,6 +322,7 @@ Rule = Callable[[Run], Iterator[Finding]]
 RULES: Final[tuple[Rule, ...]] = (
     _unfinished,
     _rolled_back,
+    _canary,
     _unsearched,
     _blind,
     _unaccounted,

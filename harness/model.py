@@ -305,6 +305,17 @@ class Erased:
 
 
 @dataclass(frozen=True, slots=True)
+class CanaryFlown:
+    """The canary went through the transaction: cells planted, seen, and left after erasure."""
+
+    run: str
+    tables: int
+    planted_cells: int
+    seen_cells: int
+    left_cells: int
+
+
+@dataclass(frozen=True, slots=True)
 class RolledBack:
     """The plan was carried out, found not to be clear, and rolled back: every row is as before."""
 
@@ -356,6 +367,7 @@ Record = (
     | Drifted
     | Called
     | Erased
+    | CanaryFlown
     | RolledBack
     | LeftBehind
     | Predicted

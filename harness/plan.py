@@ -3,16 +3,17 @@
 Nothing is deleted by a predicate. One pass over every row locates the subject's rows and
 the mentions, by key, and fingerprints everybody else; the plan is then carried out by key,
 and every affected count must equal the located count. What that left is swept again before
-anything is committed.
+anything is committed. The canary goes through all of it beside the subject.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.errors import PlanError
 from harness.masks import Masks
-from harness.model import Located, Replacement, RowClass, TableChange, TableSchema
+from harness.model import Hazard, Located, Replacement, RowClass, TableChange, TableSchema, Trace
 from harness.stores import StoreSet
 from harness.stores.sweep import Search, Sighting, TablePass, sweep_with
 
@@ -51,15 +52,17 @@ class _LocatingPass(TablePass):
     def __init__(
         self, store_set: StoreSet, table: TableSchema, search: Search, masks: Masks
     ) -> None:
-        super().__init__(store_set, table, search)
-        self._split = store_set.split
+        super().__init__(store_set, table, replace(search, masks=masks))
         self._masked = masks.mask
         self.plan = TablePlan(table)
+        self.masked: list[Located] = []
 
-    def consume(self, row: bytes) -> RowClass:
-        """Search, fingerprint and locate one row that was sent with its locator."""
-        locator, row = self._split(row)
-        kind = super().consume(row)
+    def take(self, locator: bytes, row: bytes) -> RowClass:
+        """Search, fingerprint and locate one row."""
+        masked_rows = self.masked_rows
+        kind = self.consume(row)
+        if self.masked_rows > masked_rows:
+            self.masked.append(Located(locator, row))
         if kind is RowClass.SUBJECT:
             self.plan.deletions.append(Located(locator, row))
         elif kind is RowClass.MENTION:
@@ -74,37 +77,84 @@ class _LocatingPass(TablePass):
             self.plan.replacements.append(Replacement(located, new))
 
 
-def locate(
-    store_set: StoreSet, search: Search, masks: Masks, *, first: bool
-) -> tuple[Plan, Sighting]:
-    """Locate everything of the subject in one pass, inside a transaction; see `sweep`.
+class _PairedPass:
+    """One pass for two: a row that concerns the canary is the canary's, the rest are not."""
 
-    In the first round no mask may stand in the stores yet.
+    def __init__(self, store_set: StoreSet, subject: _LocatingPass, canary: _LocatingPass) -> None:
+        self._split = store_set.split
+        self._needles = canary.needles
+        self.subject = subject
+        self.canary = canary
+        self.state = subject.state
+        self.traces = subject.traces
 
-    Raises:
-        PlanError: A mask stands in the stores already, by chance: draw others.
-    """
-    passes: list[_LocatingPass] = []
+    def consume(self, row: bytes) -> None:
+        """Search, fingerprint and locate one row that was sent with its locator."""
+        locator, row = self._split(row)
+        for needle in self._needles:
+            if needle in row and self.canary.take(locator, row) is not RowClass.BYSTANDER:
+                return
+        self.subject.take(locator, row)
 
-    def begin(table: TableSchema) -> TablePass:
-        passes.append(_LocatingPass(store_set, table, replace(search, masks=masks), masks))
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Somebody to be located and erased: the search for them, and their masks."""
+
+    search: Search
+    masks: Masks
+
+
+@dataclass(slots=True)
+class Inspection:
+    """What one pass saw of the subject, and of the canary who shares the transaction."""
+
+    sighting: Sighting
+    plan: Plan
+    canary_plan: Plan
+    canary_traces: tuple[Trace, ...]
+    masked_rows: int
+    canary_masked: tuple[TablePlan, ...]
+
+
+def inspect(store_set: StoreSet, subject: Party, canary: Party) -> Inspection:
+    """Locate everything of subject and canary in one pass over every row; see `sweep`."""
+    passes: list[_PairedPass] = []
+
+    def begin(table: TableSchema) -> _PairedPass:
+        both = (_LocatingPass(store_set, table, p.search, p.masks) for p in (subject, canary))
+        passes.append(_PairedPass(store_set, *both))
         return passes[-1]
 
     sighting = sweep_with(store_set, begin, located=True)
-    if first and any(passing.masked_rows for passing in passes):
-        raise PlanError("A mask drawn for this run happens to be in the stores: run again.")
-    plans = [passing.plan for passing in passes]
-    return Plan([plan for plan in plans if plan.deletions or plan.replacements]), sighting
+    return Inspection(
+        sighting=sighting,
+        plan=_plan([passing.subject.plan for passing in passes]),
+        canary_plan=_plan([passing.canary.plan for passing in passes]),
+        canary_traces=tuple(
+            replace(trace, forms=()) for passing in passes for trace in passing.canary.traces()
+        ),
+        masked_rows=sum(passing.subject.masked_rows for passing in passes),
+        canary_masked=tuple(
+            TablePlan(passing.canary.table, passing.canary.masked)
+            for passing in passes
+            if passing.canary.masked
+        ),
+    )
 
 
-def refuse_hazards(store_set: StoreSet, plan: Plan) -> None:
+def _plan(tables: list[TablePlan]) -> Plan:
+    return Plan([table for table in tables if table.deletions or table.replacements])
+
+
+def refuse_hazards(hazards: Sequence[Hazard], plan: Plan) -> None:
     """Refuse a plan that would touch a table whose rows cannot be changed safely.
 
     Raises:
         PlanError: Names each such table and why.
     """
     touched = {(table.table.store, table.table.label) for table in plan.tables}
-    found = [one for one in store_set.hazards() if (one.store, one.table) in touched]
+    found = [one for one in hazards if (one.store, one.table) in touched]
     if found:
         reasons = "; ".join(f"{one.store}.{one.table}: {one.why}" for one in found)
         raise PlanError(f"The plan would change tables that cannot be changed safely: {reasons}.")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from harness import canary as canaries
 from harness import routines
 from harness.errors import ConflictError, HarnessError, RoutineError
 from harness.identity import Closure
@@ -23,12 +24,14 @@ from harness.manifest import Manifest
 from harness.masks import Masks
 from harness.model import (
     Called,
+    CanaryFlown,
     ClosureFrozen,
     Drifted,
     EngineChoice,
     Erased,
     Failed,
     Finding,
+    Hazard,
     LeftBehind,
     Moment,
     Observed,
@@ -43,7 +46,7 @@ from harness.model import (
     TableState,
     Trace,
 )
-from harness.plan import carry_out, locate, refuse_hazards
+from harness.plan import Inspection, Party, Plan, carry_out, inspect, refuse_hazards
 from harness.routines import Routine
 from harness.routines.prediction import DocumentedPrediction
 from harness.stores import StoreSet, drift
@@ -251,46 +254,100 @@ class _Operation:
         self._observe_other(Moment.BEFORE)
         for _ in self._rehearsal.case.calls:
             masks = Masks(closure)
-            search = Search(self._rehearsal.manifest, closure, self._key, masks)
+            subject = Party(Search(self._rehearsal.manifest, closure, self._key, masks), masks)
             for number in range(1, ROUNDS + 1):
-                committed = self._committed(number, search, masks)
+                committed = self._committed(number, subject)
                 # On a fresh snapshot: rows that came after the transaction's are seen now.
-                after = self._observe(Part.JUDGED, Moment.AFTER, search)
+                after = self._observe(Part.JUDGED, Moment.AFTER, subject.search)
                 if not committed or not after.traces:
                     break
         self._observe_other(Moment.AFTER)
 
-    def _committed(self, number: int, search: Search, masks: Masks) -> bool:
+    def _committed(self, number: int, subject: Party) -> bool:
         """Carry the plan out in one round; give way to others a bounded number of times."""
         with self._phase("erase"):
             for attempt in range(1, ATTEMPTS + 1):
                 try:
-                    return self._attempt(number, attempt, search, masks)
+                    return self._attempt(number, attempt, subject)
                 except ConflictError:
                     if attempt == ATTEMPTS:
                         raise
                     time.sleep(secrets.randbelow(50 * attempt) / 1000)
         return False
 
-    def _attempt(self, number: int, attempt: int, search: Search, masks: Masks) -> bool:
+    def _attempt(self, number: int, attempt: int, subject: Party) -> bool:
         store_set = self._sets[Part.JUDGED]
         started_s = time.monotonic()
         with store_set.transaction():
-            plan, sighting = locate(store_set, search, masks, first=number == 1)
-            before = self._saw(Part.JUDGED, Moment.BEFORE, sighting, started_s)
-            refuse_hazards(store_set, plan)
-            carry_out(store_set, plan)
-            inside = self._observe(Part.JUDGED, Moment.INSIDE, search)
-            if doubt := reason_not_to_commit(before, inside):
-                self._record(RolledBack(self._rehearsal.run, number, doubt))
+            try:
+                plan = self._erase_inside(store_set, subject, first=number == 1)
+            except NotClearError as doubt:
+                self._record(RolledBack(self._rehearsal.run, number, str(doubt)))
                 return False
             store_set.commit()
         duration_s = round(time.monotonic() - started_s, 3)
         self._record(Erased(self._rehearsal.run, number, attempt, duration_s, plan.changes))
         return True
 
+    def _erase_inside(self, store_set: StoreSet, subject: Party, *, first: bool) -> Plan:
+        """Prove, locate, erase and verify inside the transaction; what is left is to commit.
 
-def reason_not_to_commit(before: Observed, inside: Observed) -> str:
+        Raises:
+            NotClearError: The transaction must be rolled back; says why.
+        """
+        hazards = store_set.hazards()
+        canary, seeded = self._plant_canary(store_set, hazards)
+        found = self._inspect(store_set, subject, canary, Moment.BEFORE)
+        if first and found.masked_rows:
+            raise NotClearError("a mask drawn for this run happens to be in the stores: run again")
+        if sorted(found.canary_traces) != list(canaries.planted(seeded)):
+            self._record(self._flight(seeded, found.canary_traces, ()))
+            raise NotClearError("the canary was not seen exactly where it was planted")
+        refuse_hazards(hazards, found.plan)
+        carry_out(store_set, found.plan)
+        carry_out(store_set, found.canary_plan)
+        left = self._inspect(store_set, subject, canary, Moment.INSIDE)
+        self._record(self._flight(seeded, found.canary_traces, left.canary_traces))
+        if doubt := reason_not_to_commit(found.sighting, left.sighting):
+            raise NotClearError(doubt)
+        carry_out(store_set, Plan(list(left.canary_masked)))
+        return found.plan
+
+    def _plant_canary(
+        self, store_set: StoreSet, hazards: Sequence[Hazard]
+    ) -> tuple[Party, tuple[SeedRow, ...]]:
+        closure = Closure(canaries.draw())
+        manifest = self._rehearsal.manifest
+        unsafe = {(hazard.store, hazard.table) for hazard in hazards}
+        seeded = canaries.rows(manifest, store_set.tables(), closure.wa_id, unsafe)
+        store_set.insert(seeded)
+        return Party(Search(manifest, closure, self._key), Masks(closure)), seeded
+
+    def _flight(
+        self, seeded: Sequence[SeedRow], seen: Sequence[Trace], left: Sequence[Trace]
+    ) -> CanaryFlown:
+        return CanaryFlown(
+            run=self._rehearsal.run,
+            tables=len({(row.store, row.table) for row in seeded}),
+            planted_cells=sum(len(row.planted) for row in seeded),
+            seen_cells=sum(trace.cells for trace in seen),
+            left_cells=sum(trace.cells for trace in left),
+        )
+
+    def _inspect(
+        self, store_set: StoreSet, subject: Party, canary: Party, moment: Moment
+    ) -> Inspection:
+        started_s = time.monotonic()
+        inspection = inspect(store_set, subject, canary)
+        self._saw(Part.JUDGED, moment, inspection.sighting, started_s)
+        return inspection
+
+
+class NotClearError(HarnessError):
+    """What was done inside the transaction is not what may be committed."""
+
+
+def reason_not_to_commit(before: Sighting, inside: Sighting) -> str:
     """Return why an erasure must be rolled back, or nothing if it may be committed."""
     if before.unsearched or inside.unsearched:
         return "a table could not be searched, so the erasure was rolled back"

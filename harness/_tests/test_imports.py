@@ -21,6 +21,7 @@ FLOORS = (
     "stores",
     "servers",
     "population",
+    "canary",
     "masks",
     "identity",
     "redaction",

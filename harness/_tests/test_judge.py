@@ -11,7 +11,9 @@ from harness.judge import RULES, Run, judge, judge_run, runs_of, unpredicted
 from harness.model import (
     OTHER_SET,
     Called,
+    CanaryFlown,
     Drifted,
+    Erased,
     Failed,
     Finding,
     FindingKind,
@@ -38,6 +40,9 @@ PLANTED = Trace("messageStore", "messages", "data", 3)
 OPENED = RunOpened(
     RUN, "case", "verify", "mysql:5.6", "5.6.24", "documented", False, "", "p", "now"
 )
+
+
+ERASED = Erased(RUN, 1, 1, 0.1, ())
 
 
 def observed(part: Part, moment: Moment, **changes: Any) -> Observed:
@@ -163,6 +168,22 @@ FAULTS = {
     "rolled back": (
         (*GOOD, RolledBack(RUN, 1, "not clear")),
         ("coverage", "erasure rolled back"),
+        Verdict.UNKNOWN,
+    ),
+    "no canary": ((*GOOD, ERASED), ("coverage", "canary"), Verdict.UNKNOWN),
+    "canary half seen": (
+        (*GOOD, ERASED, CanaryFlown(RUN, 9, 30, 29, 0)),
+        ("coverage", "canary"),
+        Verdict.UNKNOWN,
+    ),
+    "canary not erased": (
+        (*GOOD, ERASED, CanaryFlown(RUN, 9, 30, 30, 1)),
+        ("coverage", "canary"),
+        Verdict.UNKNOWN,
+    ),
+    "canary nowhere": (
+        (*GOOD, ERASED, CanaryFlown(RUN, 0, 0, 0, 0)),
+        ("coverage", "canary"),
         Verdict.UNKNOWN,
     ),
     "failed": (

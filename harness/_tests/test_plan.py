@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
 from harness import plan
+from harness.canary import draw
 from harness.errors import ConflictError, PlanError
-from harness.identity import Closure, WaId
+from harness.identity import Closure, Matcher, WaId
 from harness.judge import Run, judge_run, runs_of
 from harness.manifest import Manifest
 from harness.masks import Masks
 from harness.model import (
+    CanaryFlown,
     EngineChoice,
     EngineKind,
     Erased,
@@ -28,7 +31,7 @@ from harness.model import (
     TableSchema,
     Verdict,
 )
-from harness.plan import carry_out, locate, refuse_hazards
+from harness.plan import Party, carry_out, inspect, refuse_hazards
 from harness.population.cases import CASES, Case, showcase
 from harness.population.people import person
 from harness.population.rows import rows_of
@@ -88,13 +91,21 @@ def rehearsal(
     )
 
 
-def erase(store_set: StoreSet, described: Manifest, closure: Closure = CLOSURE) -> None:
+def parties(described: Manifest) -> tuple[Party, Party]:
+    """Return the subject, and a canary of whom there is nothing."""
+    canary = Closure(draw())
+    masks = Masks(CLOSURE)
+    return (
+        Party(Search(described, CLOSURE, KEY, masks), masks),
+        Party(Search(described, canary, KEY), Masks(canary)),
+    )
+
+
+def erase(store_set: StoreSet, described: Manifest) -> None:
     """Carry the plan out and commit."""
-    masks = Masks(closure)
-    search = Search(described, closure, KEY)
     with store_set.transaction():
-        made, _ = locate(store_set, search, masks, first=True)
-        refuse_hazards(store_set, made)
+        made = inspect(store_set, *parties(described)).plan
+        refuse_hazards(store_set.hazards(), made)
         carry_out(store_set, made)
         store_set.commit()
 
@@ -279,10 +290,9 @@ def test_a_row_changed_meanwhile_is_a_conflict(
     seeded: StoreSet, second: StoreSet, described: Manifest
 ) -> None:
     """A located row that somebody changes before it is locked ends the attempt; their change stays."""
-    masks = Masks(CLOSURE)
     touched = f"UPDATE messages SET status = 9 WHERE key_remote_jid = '{SUBJECT.jid}'"
     with seeded.transaction():
-        made, _ = locate(seeded, Search(described, CLOSURE, KEY), masks, first=True)
+        made = inspect(seeded, *parties(described)).plan
         second.execute(STORE, touched)
         with pytest.raises(ConflictError):
             carry_out(seeded, made)
@@ -330,6 +340,57 @@ def test_a_mask_that_changes_more_than_the_number_is_seen(
     )
     records = act(seeded, described, choice, CASES[0])
     assert [r for r in records if isinstance(r, RolledBack)]
+
+
+def test_the_canary_flies_everywhere(
+    seeded: StoreSet, described: Manifest, choice: EngineChoice
+) -> None:
+    """Each erasure plants the canary in every table that can hold a person, and leaves none of it."""
+    records = act(seeded, described, choice, CASES[0])
+    (flight,) = [record for record in records if isinstance(record, CanaryFlown)]
+    holding = [
+        t for t in described.tables.values() if any(c.kind.role != "none" for c in t.columns)
+    ]
+    assert flight.tables == len(holding)
+    assert flight.planted_cells == flight.seen_cells >= 60
+    assert flight.left_cells == 0
+    assert "4411849" not in repr(everything(seeded))
+    assert "canary" not in repr(everything(seeded))
+
+
+@pytest.mark.parametrize("table", ["messages", "contacts", "sender_keys", "jobs"])
+def test_a_surface_that_is_blind_is_given_away_by_the_canary(  # fixtures
+    seeded: StoreSet,
+    described: Manifest,
+    choice: EngineChoice,
+    table: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """When one table's rows are not seen, the canary is missing there and nothing is erased."""
+    real = seeded.scan
+
+    def blind(of: TableSchema, consume: Callable[[bytes], object], *, located: bool = False) -> int:
+        return 0 if located and of.name == table else real(of, consume, located=located)
+
+    monkeypatch.setattr(seeded, "scan", blind)
+    records = act(seeded, described, choice, CASES[0])
+    assert [r.why for r in records if isinstance(r, RolledBack)] == [
+        "the canary was not seen exactly where it was planted"
+    ]
+    assert judge_run(one_run(records)).verdict is Verdict.UNKNOWN
+
+
+def test_a_matcher_that_is_broken_is_given_away_by_the_canary(
+    seeded: StoreSet, described: Manifest, choice: EngineChoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the matcher misses one form, the canary that bears it is missed and nothing is erased."""
+    real = Matcher.forms
+    monkeypatch.setattr(
+        Matcher, "forms", lambda self, cell: real(self, cell) if b"g.us" not in cell else Counter()
+    )
+    records = act(seeded, described, choice, CASES[0])
+    assert [r for r in records if isinstance(r, RolledBack)]
+    assert not [r for r in records if isinstance(r, Erased)]
 
 
 def act(store_set: StoreSet, described: Manifest, choice: EngineChoice, case: Case) -> list[Record]:

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Protocol
 
 from harness.errors import ConflictError, StoreError, StoreUnreachableError
 from harness.identity import NOBODY, Closure, Matcher, freeze
@@ -79,7 +80,7 @@ class TablePass:
         self._decode = store_set.decoder(table)
         self._matcher = search.matcher
         self._masks = search.masks
-        self._needles = search.matcher.needles + (search.masks.needles if search.masks else ())
+        self.needles = search.matcher.needles + (search.masks.needles if search.masks else ())
         self._hash = blake2b(digest_size=_DIGEST_BYTES, key=search.key)
         self._hash.update(f"{table.store}.{table.label}\0".encode())
         self._bystanders = _Tally()
@@ -91,7 +92,7 @@ class TablePass:
 
     def consume(self, row: bytes) -> RowClass:
         """Search and fingerprint one encoded row; return whose it is."""
-        for needle in self._needles:
+        for needle in self.needles:
             if needle in row:
                 return self._take(row)
         self._add(self._bystanders, row)
@@ -158,6 +159,22 @@ class TablePass:
         ]
 
 
+class Passing(Protocol):
+    """A pass over one table, as `sweep_with` needs it."""
+
+    def consume(self, row: bytes) -> object:
+        """Take one encoded row."""
+        ...
+
+    def state(self) -> TableState:
+        """Return the table's rows by class and its digests."""
+        ...
+
+    def traces(self) -> list[Trace]:
+        """Return the hits by column."""
+        ...
+
+
 def sweep(store_set: StoreSet, search: Search) -> Sighting:
     """Search and fingerprint every column of every table of every store present.
 
@@ -174,7 +191,7 @@ def sweep(store_set: StoreSet, search: Search) -> Sighting:
 
 
 def sweep_with(
-    store_set: StoreSet, begin: Callable[[TableSchema], TablePass], *, located: bool
+    store_set: StoreSet, begin: Callable[[TableSchema], Passing], *, located: bool
 ) -> Sighting:
     """Make one pass over every table with the passes that `begin` returns.
 
