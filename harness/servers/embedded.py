@@ -28,7 +28,12 @@ from harness.model import EngineChoice, EngineKind, Secret
 from harness.servers import mysql, postgres
 from harness.servers.account import server_account
 from harness.servers.installation import install
-from harness.servers.private_folder import PrivateFolder, make_private_folder, sweep_up
+from harness.servers.private_folder import (
+    PrivateFolder,
+    end_processes_in,
+    make_private_folder,
+    sweep_up,
+)
 from harness.servers.site import Site, reachable_engine
 from harness.servers.storage import errno_of
 
@@ -129,6 +134,13 @@ class EmbeddedServer:
             time.sleep(_POLL_S)
         self._engine.clean_up(self._site)
 
+    def crash(self) -> None:
+        """Kill the server without warning and start it again on what it left behind."""
+        self._process.kill()
+        self._process.wait(_STOP_TIMEOUT_S)
+        end_processes_in(self.folder)
+        self._process = self._start(again=True)
+
     def stop(self) -> None:
         """End the server with all its processes and remove its folder; safe to call twice."""
         # A forked child inherits this object and our atexit hook, but not the server.
@@ -143,10 +155,13 @@ class EmbeddedServer:
         self._stopped = True
         atexit.unregister(self.stop)
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, *, again: bool = False) -> subprocess.Popen[bytes]:
         """Start the server's process on the chosen port and return at once."""
         self._tries += 1
         command = self._engine.command(self._site, self.port)
+        if again:
+            # The accounts were made at the first start, and what made them is gone.
+            command = [part for part in command if not part.startswith("--init-file")]
         environment = self._engine.environment(self._site)
         leashed = self._site.leashed(command, environment, self._engine.STOP_SIGNAL)
         with self._site.log.open("wb") as log:
