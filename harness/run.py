@@ -53,6 +53,7 @@ from harness.stores import StoreSet, drift
 from harness.stores.sweep import Search, Sighting, resolve, sweep
 
 if TYPE_CHECKING:
+    from harness.population.bulk import Bulk
     from harness.population.cases import Case
 
 Recorder = Callable[[Record], None]
@@ -161,7 +162,10 @@ class _Operation:
         for part, store_set in self._sets.items():
             store_set.clear()
             store_set.insert(rows[part])
-        self._record(planted(self._rehearsal.run, rows[Part.JUDGED]))
+        for bulk in case.bulk:
+            store_set = self._sets[Part.JUDGED]
+            store_set.load(bulk.store, bulk.table, bulk.columns, bulk.rows())
+        self._record(planted(self._rehearsal.run, rows[Part.JUDGED], case.bulk))
         if self._rehearsal.routine != HARDENED:
             self._record(Predicted(self._rehearsal.run, self._predicted(rows)))
 
@@ -370,11 +374,15 @@ def _kept(state: TableState) -> tuple[object, ...]:
     )
 
 
-def planted(run: str, rows: Sequence[SeedRow]) -> Planted:
+def planted(run: str, rows: Sequence[SeedRow], bulk: Sequence[Bulk] = ()) -> Planted:
     """Return what the population put in: cells that name the subject, rows that do not."""
     cells = Counter((row.store, row.table, column) for row in rows for column in row.planted)
+    for one in bulk:
+        for column, count in one.planted.items():
+            cells[one.store, one.table, column] += count
     return Planted(
         run=run,
         traces=tuple(Trace(*place, count) for place, count in sorted(cells.items())),
-        bystander_rows=sum(1 for row in rows if not row.planted),
+        bystander_rows=sum(1 for row in rows if not row.planted)
+        + sum(one.bystander_rows for one in bulk),
     )

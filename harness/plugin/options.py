@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from harness.model import EngineChoice, EngineKind
 from harness.run import HARDENED
 
 DOCUMENTED: Final = "documented"
+_LARGEST_POPULATION: Final = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +26,15 @@ class Request:
     """What a verification was asked for.
 
     `candidate` is the routine that is judged; `controls` tells whether the runs that must
-    fail belong to it, which is so unless the candidate was named.
+    fail belong to it, which is so unless the candidate was named. `population` is how many
+    messages of bystanders to load beside the named cases, 0 for none.
     """
 
     engines: tuple[EngineChoice, ...]
     candidate: str
     controls: bool
     reports: Path
+    population: int = 0
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -55,6 +59,12 @@ def add_options(parser: pytest.Parser) -> None:
         default=None,
         metavar="DIR",
         help="where sessions leave their evidence; default: reports",
+    )
+    group.addoption(
+        "--population",
+        default=None,
+        metavar="N",
+        help="also erase among N messages of bystanders, and a subject with 200000; default 0",
     )
     group.addoption("--live", action="store_true", help="real stores: not in this version, refused")
     group.addoption(
@@ -88,6 +98,7 @@ def read_request(config: pytest.Config) -> Request:
         candidate=_candidate(config.getoption("routine")),
         controls=config.getoption("routine") is None,
         reports=Path(config.getoption("reports") or config.rootpath / "reports"),
+        population=_population(config.getoption("population"), config.getoption("routine")),
     )
 
 
@@ -104,6 +115,21 @@ def _candidate(text: str | None) -> str:
     if text in {None, HARDENED, DOCUMENTED}:
         return text or HARDENED
     raise RefusalError("--routine takes hardened or documented in this version: give one of them.")
+
+
+def _population(text: str | None, routine: str | None) -> int:
+    if text is None:
+        return 0
+    if not re.fullmatch(r"[0-9]{1,8}", text) or int(text) > _LARGEST_POPULATION:
+        raise RefusalError(
+            f"--population takes a number of messages from 0 to {_LARGEST_POPULATION}, in digits "
+            "only: give one, or leave it away."
+        )
+    if routine == DOCUMENTED:
+        raise RefusalError(
+            "--population goes with the hardened routine: leave it, or --routine documented, away."
+        )
+    return int(text)
 
 
 def _refuse_live(config: pytest.Config) -> None:

@@ -34,7 +34,7 @@ from harness.model import (
     Record,
 )
 from harness.plugin.options import DOCUMENTED, Request
-from harness.population.cases import CASES, Case
+from harness.population.cases import CASES, Case, crowded
 from harness.population.strategies import worlds
 from harness.population.world import World
 from harness.redaction import Redactor
@@ -141,7 +141,8 @@ class Stage:
         """Return the named cases that concern a routine."""
         if routine == DOCUMENTED:
             return CASES
-        return tuple(case for case in CASES if case.routine_in is Part.JUDGED)
+        named = tuple(case for case in CASES if case.routine_in is Part.JUDGED)
+        return named + crowded(self.request.population)
 
     def recorded(self, engine: EngineChoice, case: Case, routine: str) -> Recorded:
         """Return the recorded run of a named case, acting only the first time."""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final
 
 from harness.identity import WaId
 from harness.model import Part, SeedRow
+from harness.population.bulk import Bulk, crowd, messages_of
+from harness.population.bulk import numbers as crowd_numbers
 from harness.population.people import Person, mapped_person, neighbours, person, variants
 from harness.population.rows import rows_of
 from harness.population.world import Event, EventKind, Group, World
 
 PLAIN_PREFIX: Final = ""
 OTHER_PREFIX: Final = "acme_"
+MANY: Final = 200_000
+"""How many messages of their own the subject of the case `many-messages` has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,8 @@ class Case:
     `other` lives in a second store set on the same server, which no run may change. The
     routine is installed in `routine_in`: in the other set only to show what the published,
     unprefixed original does on a prefixed host. `calls` are the forms in which the number
-    is handed over, one call each.
+    is handed over, one call each. `bulk` is loaded after the world's own rows; a case with
+    much of it has a prefix of its own, so that nobody has to clear it away.
     """
 
     name: str
@@ -32,6 +38,7 @@ class Case:
     other: World | None = None
     routine_in: Part = Part.JUDGED
     calls: tuple[str, ...] = ("number",)
+    bulk: tuple[Bulk, ...] = ()
 
     @property
     def other_prefix(self) -> str:
@@ -50,7 +57,9 @@ class Case:
 
     def numbers(self) -> frozenset[str]:
         """Every number of everybody in the case, for redaction."""
-        return self.world.numbers() | (self.other.numbers() if self.other else frozenset())
+        others = self.other.numbers() if self.other else frozenset()
+        crowded = crowd_numbers(self.world.subject) if self.bulk else frozenset()
+        return self.world.numbers() | others | crowded
 
 
 def showcase(subject: Person) -> World:
@@ -150,3 +159,27 @@ CASES: Final = (
         routine_in=Part.OTHER,
     ),
 )
+
+
+@cache
+def crowded(messages: int) -> tuple[Case, ...]:
+    """Return the cases of a large population: `messages` of others, and many of the subject's."""
+    if not messages:
+        return ()
+    world = showcase(_SUBJECT)
+    return (
+        Case(
+            "many-messages",
+            f"The subject has {MANY} messages.",
+            world,
+            prefix="many_",
+            bulk=messages_of(_SUBJECT, MANY),
+        ),
+        Case(
+            "crowd",
+            "The subject stands among a large population.",
+            world,
+            prefix="crowd_",
+            bulk=crowd(_SUBJECT, messages),
+        ),
+    )

@@ -20,6 +20,7 @@ from harness.config import RunConfig, TlsSettings
 from harness.errors import ConflictError, StoreError, StoreUnreachableError
 from harness.model import ColumnSchema, Hazard, Located, Replacement, SeedRow, TableSchema
 from harness.stores.mysql_changes import HAZARDS, Statements, quoted, selected
+from harness.stores.mysql_load import LOCAL_IS_OFF, insert_many, load_local
 from harness.stores.protocol import Consumer, Decoder, fold, in_chunks, unreachable
 
 _CONNECT_TIMEOUT_S: Final = 10
@@ -62,6 +63,7 @@ class MySqlStoreSet:
         self._databases: dict[str, str] | None = None
         self._streaming = False
         self._in_transaction = False
+        self._tables: tuple[TableSchema, ...] | None = None
         with self._wrapped("could not be reached or refused the credentials"):
             self._connection = pymysql.connect(
                 host=config.hostname,
@@ -72,7 +74,7 @@ class MySqlStoreSet:
                 autocommit=True,
                 connect_timeout=_CONNECT_TIMEOUT_S,
                 ssl=_tls_context(config.tls),
-                client_flag=CLIENT.MULTI_STATEMENTS,
+                client_flag=CLIENT.MULTI_STATEMENTS | CLIENT.LOCAL_FILES,
             )
             # Equal values must be equal bytes in every session, and long passes must not
             # run into the client's idle timeout.
@@ -102,11 +104,16 @@ class MySqlStoreSet:
         self._databases = None
 
     def tables(self) -> tuple[TableSchema, ...]:
-        return tuple(
+        if self._tables is not None:
+            return self._tables
+        found = tuple(
             table
             for store, database in self.databases().items()
             for table in self._tables_of(store, database)
         )
+        # One snapshot has one schema; outside of it, look anew each time.
+        self._tables = found if self._in_transaction else None
+        return found
 
     def _tables_of(self, store: str, database: str) -> Iterator[TableSchema]:
         columns: dict[str, list[ColumnSchema]] = defaultdict(list)
@@ -182,6 +189,23 @@ class MySqlStoreSet:
                 into = f"{quoted(self.databases()[store])}.{quoted(table)}"
                 cursor.executemany(f"INSERT INTO {into} ({names}) VALUES ({marks})", values)
 
+    def load(
+        self, store: str, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
+    ) -> int:
+        found = self._tables_of(store, self.databases()[store])
+        schema = next((one for one in found if one.name == table), None)
+        if schema is None:
+            raise StoreError(f"{store} has no table {table} to load.")
+        source = self._source(schema)
+        with self._atomically(), self._wrapped():
+            try:
+                return load_local(self._connection, source, schema, columns, rows)
+            except pymysql.err.Error as error:
+                if error.args[0] not in LOCAL_IS_OFF:
+                    raise
+            with self._connection.cursor() as cursor:
+                return insert_many(cursor, source, columns, rows)
+
     def clear(self) -> None:
         with self._atomically():
             for table in self.tables():
@@ -205,6 +229,7 @@ class MySqlStoreSet:
         try:
             yield
         finally:
+            self._tables = None
             if self._in_transaction:
                 self._in_transaction = False
                 self._abandon()

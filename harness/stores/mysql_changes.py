@@ -123,6 +123,11 @@ class Statements:
         return _hexadecimal(cell) if _is(_BINARY, column) else self._escape(cell.decode("utf-8"))
 
 
+def is_binary(column: ColumnSchema) -> bool:
+    """Tell whether a column holds bytes rather than text or a number."""
+    return _is(_BINARY, column)
+
+
 def _is(kinds: re.Pattern[str], column: ColumnSchema) -> bool:
     return kinds.match(column.type_name.lower()) is not None
 

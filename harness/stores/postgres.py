@@ -19,6 +19,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from harness.config import RunConfig
 from harness.errors import ConflictError, PlanError, StoreError, StoreUnreachableError
 from harness.model import ColumnSchema, Hazard, Located, Replacement, SeedRow, TableSchema
+from harness.stores.bulk_text import buffers
 from harness.stores.protocol import Consumer, Decoder, fold, in_chunks, unreachable
 
 _CONNECT_TIMEOUT_S: Final = 10
@@ -86,6 +87,7 @@ class PostgresStoreSet:
         self._names = tuple(stores)
         self._databases: dict[str, str] | None = None
         self._in_transaction = False
+        self._tables: tuple[TableSchema, ...] | None = None
         self._connections: dict[str, psycopg2.extensions.connection] = {}
         with self._wrapped("could not be reached or refused the credentials"):
             server = self._connection(_MAINTENANCE_DATABASE)
@@ -113,11 +115,16 @@ class PostgresStoreSet:
         self._databases = None
 
     def tables(self) -> tuple[TableSchema, ...]:
-        return tuple(
+        if self._tables is not None:
+            return self._tables
+        found = tuple(
             table
             for store, database in self.databases().items()
             for table in self._tables_of(store, database)
         )
+        # One snapshot has one schema; outside of it, look anew each time.
+        self._tables = found if self._in_transaction else None
+        return found
 
     def _tables_of(self, store: str, database: str) -> Iterator[TableSchema]:
         found: dict[tuple[str, str], list[ColumnSchema]] = defaultdict(list)
@@ -151,6 +158,7 @@ class PostgresStoreSet:
         try:
             yield
         finally:
+            self._tables = None
             if self._in_transaction:
                 # Closing a connection rolls back, also one that is in the middle of a COPY.
                 self._in_transaction = False
@@ -222,6 +230,8 @@ class PostgresStoreSet:
             if inside:
                 self._run(database, "ROLLBACK TO SAVEPOINT table_scan")
             raise
+        if inside:
+            self._run(database, "RELEASE SAVEPOINT table_scan")
 
     def decoder(self, table: TableSchema) -> Decoder:
         binary = tuple(column.type_name == "bytea" for column in table.columns)
@@ -247,6 +257,22 @@ class PostgresStoreSet:
                     lines = b", ".join(cursor.mogrify(marks, row) for row in values)
                     head = f"INSERT INTO {quoted(table)} ({names}) VALUES "
                     cursor.execute(head.encode() + lines)
+
+    def load(
+        self, store: str, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
+    ) -> int:
+        names = ", ".join(map(quoted, columns))
+        spring = _Spring(rows)
+        connection = self._connection(self.databases()[store])
+        try:
+            with self._wrapped(), connection.cursor() as cursor:
+                # A statement of its own is a transaction of its own.
+                cursor.copy_expert(f"COPY {quoted(table)} ({names}) FROM STDIN", spring)
+        except StoreError:
+            if spring.failure:
+                raise spring.failure from None
+            raise
+        return spring.sent_rows
 
     def clear(self) -> None:
         for table in self.tables():
@@ -361,6 +387,30 @@ class _Sink:
     def write(self, row: bytes) -> None:
         self.size_bytes += len(row)
         self._consume(row)
+
+
+class _Spring:
+    """The file that COPY reads from: a whole buffer each time, whatever size is asked for."""
+
+    def __init__(self, rows: Iterable[Sequence[object]]) -> None:
+        self._buffers = buffers(rows, r"\\x")
+        self.sent_rows = 0
+        self.failure: BaseException | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        del size
+        try:
+            buffer, count = next(self._buffers, (b"", 0))
+        except BaseException as error:
+            # psycopg2 would make a text of it and cancel the COPY, as it must be.
+            self.failure = error
+            raise
+        self.sent_rows += count
+        return buffer
+
+    def readline(self, size: int = -1, /) -> bytes:
+        """Do what psycopg2's types ask for, and psycopg2 itself never does."""
+        return self.read(size)
 
 
 def decode(row: bytes, binary: Sequence[bool]) -> tuple[bytes | None, ...]:

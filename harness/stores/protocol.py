@@ -109,6 +109,17 @@ class StoreSet(Protocol):
         """Insert rows, in the order given, in one transaction per database."""
         ...
 
+    def load(
+        self, store: str, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
+    ) -> int:
+        """Load any number of rows of one table in bulk; return how many.
+
+        Rows stream: memory does not grow with their number. They go in as one transaction,
+        unless one is open, and a row that the server would alter or leave out ends it.
+        Values are text, numbers, bytes or None, in the order of `columns`.
+        """
+        ...
+
     def clear(self) -> None:
         """Delete every row of every table; disposable servers only."""
         ...
