@@ -20,6 +20,9 @@ USER_DOMAIN: Final = "s.whatsapp.net"
 USER_DOMAINS: Final = (USER_DOMAIN, "c.us")
 GROUP_DOMAIN: Final = "g.us"
 
+SHORTEST: Final = 7
+"""The digits of the shortest wa_id."""
+
 _WA_ID = re.compile(r"[1-9][0-9]{6,14}")
 # The user part of a JID, with the number of a linked device where there is one.
 _USER_JID = re.compile(rb"\+?([0-9]+)(?::[0-9]+)?@(?:s\.whatsapp\.net|c\.us)")
@@ -100,7 +103,8 @@ class Matcher:
     def __init__(self, closure: Closure | None) -> None:
         plain = [number.encode("ascii") for number in closure.numbers] if closure else []
         # PostgreSQL's COPY writes a bytea as hexadecimal text, so the digits' own codes count.
-        self.needles = (*plain, *(number.hex().encode("ascii") for number in plain))
+        self.coded_needles = tuple(number.hex().encode("ascii") for number in plain)
+        self.needles = (*plain, *self.coded_needles)
         # Without a closure, an expression that matches nothing at all.
         numbers = b"|".join(plain) or rb"(?!)"
         self._exact = re.compile(

@@ -34,6 +34,7 @@ class Masks:
         # PostgreSQL sends a bytea as hexadecimal text, so the masks' codes come back as such.
         coded = {m.hex().encode("ascii"): n.hex().encode("ascii") for m, n in plain.items()}
         self._back = plain | coded
+        self.coded_needles = tuple(coded)
         self.needles = tuple(self._back)
         self._present = re.compile(b"|".join(map(re.escape, self._back)))
 

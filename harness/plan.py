@@ -57,10 +57,10 @@ class _LocatingPass(TablePass):
         self.plan = TablePlan(table)
         self.masked: list[Located] = []
 
-    def take(self, locator: bytes, row: bytes) -> RowClass:
+    def locate(self, locator: bytes, row: bytes) -> RowClass:
         """Search, fingerprint and locate one row."""
         masked_rows = self.masked_rows
-        kind = self.consume(row)
+        kind = self.take(row)
         if self.masked_rows > masked_rows:
             self.masked.append(Located(locator, row))
         if kind is RowClass.SUBJECT:
@@ -82,19 +82,28 @@ class _PairedPass:
 
     def __init__(self, store_set: StoreSet, subject: _LocatingPass, canary: _LocatingPass) -> None:
         self._split = store_set.split
+        self._bare = store_set.bare
         self._needles = canary.needles
+        self._all_needles = canary.needles + subject.needles
         self.subject = subject
         self.canary = canary
         self.state = subject.state
         self.traces = subject.traces
 
-    def consume(self, row: bytes) -> None:
-        """Search, fingerprint and locate one row that was sent with its locator."""
-        locator, row = self._split(row)
+    def consume(self, rows: Sequence[bytes]) -> None:
+        """Search, fingerprint and locate a batch of rows that were sent with their locators."""
+        together = b"".join(rows)
+        if any(needle in together for needle in self._all_needles):
+            for row in rows:
+                self._locate(*self._split(row))
+        else:
+            self.subject.pass_by(self._bare(rows))
+
+    def _locate(self, locator: bytes, row: bytes) -> None:
         for needle in self._needles:
-            if needle in row and self.canary.take(locator, row) is not RowClass.BYSTANDER:
+            if needle in row and self.canary.locate(locator, row) is not RowClass.BYSTANDER:
                 return
-        self.subject.take(locator, row)
+        self.subject.locate(locator, row)
 
 
 @dataclass(frozen=True, slots=True)

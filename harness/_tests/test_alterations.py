@@ -74,7 +74,7 @@ class Watch:
 def bystanders(store_set: StoreSet, table: TableSchema) -> list[Located]:
     """Return the rows of a table that do not name the subject."""
     rows: list[bytes] = []
-    store_set.scan(table, rows.append, located=True)
+    store_set.scan(table, rows.extend, located=True)
     located = [Located(*store_set.split(row)) for row in rows]
     hidden = SUBJECT.number.encode().hex().encode()
     return [

@@ -37,6 +37,7 @@ from harness.population.people import person
 from harness.population.rows import rows_of
 from harness.run import Rehearsal, rehearse
 from harness.stores import StoreSet, connect
+from harness.stores.protocol import Consumer
 from harness.stores.sweep import Search, sweep
 
 KEY = b"k" * 32
@@ -369,7 +370,7 @@ def test_a_surface_that_is_blind_is_given_away_by_the_canary(  # fixtures
     """When one table's rows are not seen, the canary is missing there and nothing is erased."""
     real = seeded.scan
 
-    def blind(of: TableSchema, consume: Callable[[bytes], object], *, located: bool = False) -> int:
+    def blind(of: TableSchema, consume: Consumer, *, located: bool = False) -> int:
         return 0 if located and of.name == table else real(of, consume, located=located)
 
     monkeypatch.setattr(seeded, "scan", blind)

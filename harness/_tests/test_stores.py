@@ -34,7 +34,7 @@ def table(
 def cells(store_set: StoreSet, of: TableSchema) -> list[tuple[bytes | None, ...]]:
     """Return a table's rows as the scan sees them, decoded."""
     rows: list[bytes] = []
-    store_set.scan(of, rows.append)
+    store_set.scan(of, rows.extend)
     return sorted(map(store_set.decoder(of), rows), key=repr)
 
 
@@ -86,7 +86,7 @@ def test_a_row_larger_than_a_packet_arrives_whole(store_set: StoreSet) -> None:
     large = TableSchema(STORE, "large", columns, (), NAMESPACE[store_set.config.engine])
     try:
         rows: list[bytes] = []
-        assert store_set.scan(large, rows.append) > 2 * half
+        assert store_set.scan(large, rows.extend) > 2 * half
         (halves,) = map(store_set.decoder(large), rows)
     finally:
         store_set.execute(STORE, "DROP VIEW large")

@@ -7,7 +7,9 @@ before PyMySQL sees them (PyMySQL is pinned, and the decoder is tested against i
 
 from __future__ import annotations
 
+import io
 import ssl
+import struct
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -33,6 +35,8 @@ _LOCK_TIMEOUT_S: Final = 5
 _PACKET_CHARACTERS: Final = 256 * 1024
 _MAX_PACKET: Final = 0xFFFFFF
 _HEADER_BYTES: Final = 4
+_READ_BYTES: Final = 64 * 1024
+_header: Final = struct.Struct("<I").unpack_from
 # A row may begin with the same byte as the end of rows, but is longer than that packet.
 _LONGEST_END: Final = 8
 _END_OF_ROWS, _ERROR, _NULL = 0xFE, 0xFF, 0xFB
@@ -160,6 +164,9 @@ class MySqlStoreSet:
     def split(self, row: bytes) -> tuple[bytes, bytes]:
         return b"", row
 
+    def bare(self, rows: Sequence[bytes]) -> Sequence[bytes]:
+        return rows
+
     def _read(self, sql: str, consume: Consumer) -> int:
         self._streaming = True
         with self._wrapped():
@@ -273,7 +280,7 @@ class MySqlStoreSet:
         """Lock located rows, see that they are as located, and return each one's condition."""
         conditions = {row: statements.where(decode(row)) for row in counts}
         now: Counter[bytes] = Counter()
-        self._read(statements.lock(list(conditions.values())), lambda row: now.update((row,)))
+        self._read(statements.lock(list(conditions.values())), now.update)
         if now != counts:
             raise ConflictError("Located rows were changed or removed by somebody else meanwhile.")
         return conditions
@@ -356,7 +363,7 @@ def _tls_context(tls: TlsSettings | None) -> ssl.SSLContext | None:
 
 
 def _stream(connection: Any, sql: str, consume: Consumer) -> int:
-    """Run a query and hand each row packet's payload to `consume`; return bytes read.
+    """Run a query and hand the row packets' payloads to `consume`; return bytes read.
 
     Source: MySQL client/server protocol, text result set without CLIENT_DEPRECATE_EOF,
     which PyMySQL does not negotiate.
@@ -366,31 +373,63 @@ def _stream(connection: Any, sql: str, consume: Consumer) -> int:
         connection._read_packet()
     connection._read_packet()
     size_bytes = 0
+    for rows in _batches(connection._rfile):
+        size_bytes += sum(map(len, rows))
+        consume(rows)
+    return size_bytes
+
+
+def _batches(stream: io.BufferedReader) -> Iterator[list[bytes]]:
+    """Yield rows, as many at a time as arrived together, until the packet that ends them."""
+    rest = b""
     while True:
-        payload = _read_payload(connection._rfile)
-        first = payload[0]
-        if first == _END_OF_ROWS and len(payload) <= _LONGEST_END:
-            return size_bytes
-        if first == _ERROR:
-            pymysql.err.raise_mysql_exception(payload)
-        size_bytes += len(payload)
-        consume(payload)
+        if not (arrived := stream.read1(_READ_BYTES)):
+            raise pymysql.err.OperationalError(2013, "connection lost between rows")
+        buffer = rest + arrived
+        rows, taken, ended = _cut(buffer)
+        yield rows
+        if ended:
+            return
+        rest = buffer[taken:]
+        if len(rest) >= _HEADER_BYTES and int.from_bytes(rest[:3], "little") > _READ_BYTES:
+            large = _read_payload(stream, rest)
+            rest = b""
+            yield [large]
 
 
-def _read_payload(stream: BinaryIO) -> bytes:
-    """Read one payload, joined from as many packets as it takes."""
+def _cut(buffer: bytes) -> tuple[list[bytes], int, bool]:
+    """Cut whole packets off a buffer; return rows, the bytes they took, and if that was all."""
+    rows: list[bytes] = []
+    position, end = 0, len(buffer)
+    while position + _HEADER_BYTES <= end:
+        length = _header(buffer, position)[0] & _MAX_PACKET
+        start, stop = position + _HEADER_BYTES, position + _HEADER_BYTES + length
+        if stop > end:
+            break
+        row = buffer[start:stop]
+        if row[0] >= _END_OF_ROWS:
+            if row[0] == _ERROR:
+                pymysql.err.raise_mysql_exception(row)
+            if length <= _LONGEST_END:
+                return rows, stop, True
+        rows.append(row)
+        position = stop
+    return rows, position, False
+
+
+def _read_payload(stream: BinaryIO, begun: bytes) -> bytes:
+    """Read one large payload, joined from as many packets as it takes; `begun` is its start."""
     parts: list[bytes] = []
+    header, part = begun[:_HEADER_BYTES], begun[_HEADER_BYTES:]
     while True:
-        header = stream.read(_HEADER_BYTES)
         length = int.from_bytes(header[:3], "little")
-        part = stream.read(length)
+        part += stream.read(length - len(part))
         if len(header) < _HEADER_BYTES or len(part) < length:
             raise pymysql.err.OperationalError(2013, "connection lost between rows")
-        if length < _MAX_PACKET and not parts:
-            return bytes(part)
         parts.append(part)
         if length < _MAX_PACKET:
             return b"".join(parts)
+        header, part = stream.read(_HEADER_BYTES), b""
 
 
 def decode(row: bytes) -> tuple[bytes | None, ...]:

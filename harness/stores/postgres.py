@@ -64,6 +64,8 @@ _CONFLICT: Final = frozenset({"40001", "40P01", "55P03"})
 _LOCK_TIMEOUT_S: Final = 5
 _COMMITTED_LAST: Final = "contactStore"
 
+_BATCH_BYTES: Final = 64 * 1024
+
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _ESCAPED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
@@ -202,6 +204,9 @@ class PostgresStoreSet:
         locator, _, rest = row.partition(b"\t")
         return locator, rest
 
+    def bare(self, rows: Sequence[bytes]) -> Sequence[bytes]:
+        return [row[row.index(b"\t") + 1 :] for row in rows]
+
     def scan(self, table: TableSchema, consume: Consumer, *, located: bool = False) -> int:
         columns = ", ".join(["ctid"] * located + [quoted(column.name) for column in table.columns])
         source = f"{quoted(table.namespace)}.{quoted(table.name)}"
@@ -214,6 +219,7 @@ class PostgresStoreSet:
         ):
             # ONLY: a child table's rows are read with the child.
             cursor.copy_expert(f"COPY (SELECT {columns} FROM ONLY {source}) TO STDOUT", sink)
+        sink.flush()
         return sink.size_bytes
 
     @contextmanager
@@ -382,11 +388,23 @@ class _Sink:
 
     def __init__(self, consume: Consumer) -> None:
         self._consume = consume
+        self._rows: list[bytes] = []
+        self._pending_bytes = 0
         self.size_bytes = 0
 
     def write(self, row: bytes) -> None:
-        self.size_bytes += len(row)
-        self._consume(row)
+        self._rows.append(row)
+        self._pending_bytes += len(row)
+        if self._pending_bytes >= _BATCH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand on what was written since the last time."""
+        rows, self._rows = self._rows, []
+        self.size_bytes += self._pending_bytes
+        self._pending_bytes = 0
+        if rows:
+            self._consume(rows)
 
 
 class _Spring:

@@ -18,7 +18,7 @@ from harness.model import Hazard, Located, Replacement, SeedRow, TableSchema
 _TEMPLATE_PORT: Final = 3306
 T = TypeVar("T")
 
-Consumer = Callable[[bytes], object]
+Consumer = Callable[[Sequence[bytes]], object]
 Decoder = Callable[[bytes], tuple[bytes | None, ...]]
 
 
@@ -55,6 +55,8 @@ class StoreSet(Protocol):
     def scan(self, table: TableSchema, consume: Consumer, *, located: bool = False) -> int:
         """Hand every row, encoded, to `consume`, in no particular order; return bytes read.
 
+        Rows come in batches of about 64 KiB, which is what makes the search cheap: a batch is
+        searched as one text, and its rows are looked at one by one only if it holds something.
         Rows stream: memory does not grow with the table. The encoding is the same for
         equal values in every session, whatever the server's or the client's locale. With
         `located`, rows come with their locator and want `split`.
@@ -63,6 +65,10 @@ class StoreSet(Protocol):
 
     def split(self, row: bytes) -> tuple[bytes, bytes]:
         """Take a row that was scanned `located` apart, into its locator and the encoded row."""
+        ...
+
+    def bare(self, rows: Sequence[bytes]) -> Sequence[bytes]:
+        """Take the locators off rows that were scanned `located`, all at once."""
         ...
 
     def hazards(self) -> tuple[Hazard, ...]:
