@@ -263,6 +263,19 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
+class RowsDiffer:
+    """Which rows of others differ from before, as keyed digests; a changed row is in both lists."""
+
+    run: str
+    part: Part
+    moment: Moment
+    store: str
+    table: str
+    gone: tuple[str, ...]
+    new: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Drifted:
     """The connected schema differs from the manifest at one place."""
 
@@ -364,6 +377,7 @@ Record = (
     | Planted
     | ClosureFrozen
     | Observed
+    | RowsDiffer
     | Drifted
     | Called
     | Erased

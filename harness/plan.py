@@ -87,6 +87,7 @@ class _PairedPass:
         self._all_needles = canary.needles + subject.needles
         self.subject = subject
         self.canary = canary
+        self.row_digests = subject.row_digests
         self.state = subject.state
         self.traces = subject.traces
 

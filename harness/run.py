@@ -40,6 +40,7 @@ from harness.model import (
     Predicted,
     Record,
     RolledBack,
+    RowsDiffer,
     RunClosed,
     RunOpened,
     SeedRow,
@@ -50,7 +51,7 @@ from harness.plan import Inspection, Party, Plan, carry_out, inspect, refuse_haz
 from harness.routines import Routine
 from harness.routines.prediction import DocumentedPrediction
 from harness.stores import StoreSet, drift
-from harness.stores.sweep import Search, Sighting, resolve, sweep
+from harness.stores.sweep import Search, Sighting, differing, resolve, sweep
 
 if TYPE_CHECKING:
     from harness.population.bulk import Bulk
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
 Recorder = Callable[[Record], None]
 DIGEST_KEY_BYTES: Final = 32
 HARDENED: Final = "hardened"
+SHOWN_ROWS: Final = 100
+"""How many rows that differ are told one by one, for each table."""
 ROUNDS: Final = 3
 """How often rows that came too late for one transaction may start another."""
 ATTEMPTS: Final = 6
@@ -77,7 +80,7 @@ class Rehearsal:
     `run` is a token of letters and digits, unique on the server; `sets` has the other store
     set only where the case needs one; `control` marks a run that must fail exactly as
     predicted; `pseudonym` names the subject in evidence; `shared` tells that others may
-    write to the stores meanwhile.
+    write to the stores meanwhile, `which_rows` asks which rows of others differ.
     """
 
     run: str
@@ -89,6 +92,7 @@ class Rehearsal:
     control: bool
     pseudonym: str
     shared: bool = False
+    which_rows: bool = False
 
 
 def rehearse(rehearsal: Rehearsal, record: Recorder) -> None:
@@ -130,6 +134,7 @@ class _Operation:
         self._record = record
         self._key = key
         self._sets = rehearsal.sets
+        self._then: dict[Part, Sighting] = {}
 
     def finished(self) -> bool:
         """Go through the phases; return whether all of them were reached."""
@@ -210,17 +215,31 @@ class _Operation:
             unsearched=tuple(sighting.unsearched),
         )
         self._record(observed)
+        if self._rehearsal.which_rows:
+            self._tell_rows(part, moment, sighting)
         return observed
+
+    def _tell_rows(self, part: Part, moment: Moment, sighting: Sighting) -> None:
+        if moment is Moment.BEFORE:
+            self._then[part] = sighting
+            return
+        for store, table, gone, new in differing(self._then[part], sighting):
+            rows = (tuple(gone[:SHOWN_ROWS]), tuple(new[:SHOWN_ROWS]))
+            self._record(RowsDiffer(self._rehearsal.run, part, moment, store, table, *rows))
+
+    def _search(self, closure: Closure | None, masks: Masks | None = None) -> Search:
+        keep = self._rehearsal.which_rows
+        return Search(self._rehearsal.manifest, closure, self._key, masks, keep_rows=keep)
 
     def _observe_other(self, moment: Moment) -> None:
         if Part.OTHER in self._sets:
-            nobody = Search(self._rehearsal.manifest, None, self._key)
+            nobody = self._search(None)
             self._observe(Part.OTHER, moment, nobody)
 
     # --- erasure by a stored routine ------------------------------------------------------
 
     def _erase_by_routine(self, closure: Closure) -> None:
-        search = Search(self._rehearsal.manifest, closure, self._key)
+        search = self._search(closure)
         self._observe(Part.JUDGED, Moment.BEFORE, search)
         self._observe_other(Moment.BEFORE)
         self._install_and_call()
@@ -258,7 +277,7 @@ class _Operation:
         self._observe_other(Moment.BEFORE)
         for _ in self._rehearsal.case.calls:
             masks = Masks(closure)
-            subject = Party(Search(self._rehearsal.manifest, closure, self._key, masks), masks)
+            subject = Party(self._search(closure, masks), masks)
             for number in range(1, ROUNDS + 1):
                 committed = self._committed(number, subject)
                 # On a fresh snapshot: rows that came after the transaction's are seen now.

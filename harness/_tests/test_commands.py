@@ -168,6 +168,16 @@ def test_a_session_that_runs_nothing_is_never_clear(tmp_path: Path, arguments: l
         assert verdict(tmp_path)["partial"]
 
 
+def test_a_subject_with_200_000_messages_is_erased(tmp_path: Path) -> None:
+    """Among a crowd, a subject with 200 000 messages of their own is erased and nobody is hurt."""
+    done = run("--routine=hardened", "--population=20000", "-k", "many or crowd", reports=tmp_path)
+    assert done.returncode == 0, done.stdout
+    cases = {(one["engine"], one["case"]) for one in verdict(tmp_path)["runs"]}  # type: ignore[attr-defined]
+    assert {case for _, case in cases} == {"many-messages", "crowd"}
+    assert len(cases) == 4
+    assert numbers_in(tmp_path, done.stdout, done.stderr) == set()
+
+
 def test_one_file_of_scenarios_is_a_partial_run(tmp_path: Path) -> None:
     """Naming less than all scenarios is said in the verdict's own line."""
     place = "scenarios/erasure/test_erasure.py::test_nobody_else_is_changed"

@@ -23,10 +23,12 @@ from harness.model import (
     EngineKind,
     Erased,
     Failed,
+    Moment,
     Part,
     Planted,
     Record,
     RolledBack,
+    RowsDiffer,
     SeedRow,
     TableSchema,
     Verdict,
@@ -480,3 +482,35 @@ def test_a_writer_does_not_fool_the_proof(
         f"SELECT count(*) FROM messages WHERE _id > 10000 AND key_remote_jid = '{person(1).jid}'",
     )
     assert left == writer.statements
+
+
+def test_which_rows_differ_is_told_as_digests(
+    seeded: StoreSet, described: Manifest, choice: EngineChoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On request a changed row is told as the digest that is gone and the one that is new."""
+
+    def clumsy(store_set: StoreSet, made: plan.Plan) -> None:
+        carry_out(store_set, made)
+        number = person(1).number
+        store_set.execute("waweb", f"UPDATE contacts SET name = 'x' WHERE wa_id = '{number}'")
+
+    monkeypatch.setattr("harness.run.carry_out", clumsy)
+    records: list[Record] = []
+    asked = replace(rehearsal(seeded, described, choice, CASES[0]), which_rows=True)
+    rehearse(asked, records.append)
+    told = [r for r in records if isinstance(r, RowsDiffer) and r.moment is Moment.INSIDE]
+    assert [(r.store, r.table, len(r.gone), len(r.new)) for r in told] == [
+        ("waweb", "contacts", 1, 1)
+    ]
+    assert all(len(digest) == 32 for r in told for digest in (*r.gone, *r.new))
+
+
+def test_nothing_differs_after_a_good_erasure(
+    seeded: StoreSet, described: Manifest, choice: EngineChoice
+) -> None:
+    """A good erasure leaves every other row, the masked ones turned back included."""
+    records: list[Record] = []
+    asked = replace(rehearsal(seeded, described, choice, CASES[0]), which_rows=True)
+    rehearse(asked, records.append)
+    assert not [r for r in records if isinstance(r, RowsDiffer)]
+    assert [r for r in records if isinstance(r, Erased)]

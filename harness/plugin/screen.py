@@ -15,7 +15,7 @@ from rich.text import Text
 
 from harness.evidence.verdict import Scope
 from harness.judge import runs_of
-from harness.model import Finding, FindingKind, Judgement, Verdict
+from harness.model import Finding, FindingKind, Judgement, Planted, Verdict
 from harness.plugin.staging import Stage
 
 SCOPE: Final = Scope(
@@ -123,9 +123,21 @@ def _facts(judgement: Judgement, stage: Stage) -> Iterator[tuple[str, str]]:
         yield "expected", _expected(judgement.expected)
     routines = sorted({f"{run.routine}{' as a control' if run.control else ''}" for run in runs})
     yield "runs", f"{len(runs)} of {', '.join(routines) or 'no routine'}"
+    yield "seeded", _seeded(stage)
     yield "time", _times(stage)
     yield "evidence", os.path.relpath(stage.session.folder)
     yield "next", _NEXT[judgement.verdict]
+
+
+def _seeded(stage: Stage) -> str:
+    planted = [record for record in stage.records() if isinstance(record, Planted)]
+    cells = sum(trace.cells for record in planted for trace in record.traces)
+    absent = sum(not record.traces for record in planted)
+    rows = sum(record.bystander_rows for record in planted)
+    return (
+        f"{len(planted)} worlds: {cells} cells of subjects, {rows} rows of others; "
+        f"in {absent} the subject is absent"
+    )
 
 
 def _expected(expected: Iterable[Finding]) -> str:

@@ -210,6 +210,7 @@ class Stage:
             manifest=self._manifest,
             routine=routine,
             control=routine != self.request.candidate,
+            which_rows=not case.bulk,
             pseudonym=self._pseudonym(case),
         )
         with self._timed("runs"):

@@ -9,7 +9,7 @@ key never leaves the process, so nobody can make two states collide.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Protocol
@@ -33,6 +33,22 @@ class Sighting:
     traces: list[Trace] = field(default_factory=list)
     unsearched: list[Unsearched] = field(default_factory=list)
     size_bytes: int = 0
+    row_digests: dict[tuple[str, str], Counter[bytes]] = field(default_factory=dict)
+
+
+def differing(before: Sighting, after: Sighting) -> Iterator[tuple[str, str, list[str], list[str]]]:
+    """Yield which rows differ between two passes that kept row digests.
+
+    By table: store, label, and the keyed digests of the rows that are gone and of those that
+    are new, as 32 hexadecimal digits each. A changed row is one gone and one new.
+    """
+    for place in sorted(before.row_digests.keys() | after.row_digests.keys()):
+        then = before.row_digests.get(place, Counter())
+        now = after.row_digests.get(place, Counter())
+        gone = sorted(digest.hex() for digest in (then - now).elements())
+        new = sorted(digest.hex() for digest in (now - then).elements())
+        if gone or new:
+            yield *place, gone, new
 
 
 @dataclass(slots=True)
@@ -53,12 +69,15 @@ class Search:
     `closure` is None to fingerprint every row alike; `masks` have replaced the closure's
     numbers in rows that stay; `key` is 16 to 64 bytes, and digests compare only between
     passes with the same one. Tables that the manifest lacks are searched all the same.
+    `keep_rows`: keep each row's digest too, to tell which rows differ; memory then grows with
+    the rows.
     """
 
     manifest: Manifest
     closure: Closure | None
     key: bytes
     masks: Masks | None = None
+    keep_rows: bool = False
     matcher: Matcher = field(init=False)
 
     def __post_init__(self) -> None:
@@ -97,6 +116,7 @@ class TablePass:
         self.needles = _needles(search, table)
         self._hash = blake2b(digest_size=_DIGEST_BYTES, key=search.key)
         self._hash.update(f"{table.store}.{table.label}\0".encode())
+        self.row_digests: Counter[bytes] | None = Counter() if search.keep_rows else None
         self._bystanders = _Tally()
         self._mentions = _Tally()
         self._subject_rows = 0
@@ -146,6 +166,13 @@ class TablePass:
             total += number(row_hash.digest(), "little")
         tally.rows += len(rows)
         tally.total += total
+        if self.row_digests is not None:
+            self.row_digests.update(map(self._digest, rows))
+
+    def _digest(self, row: bytes) -> bytes:
+        row_hash = self._hash.copy()
+        row_hash.update(row)
+        return row_hash.digest()
 
     def _examine(self, row: bytes) -> RowClass:
         kind = RowClass.BYSTANDER
@@ -196,6 +223,8 @@ class TablePass:
 class Passing(Protocol):
     """A pass over one table, as `sweep_with` needs it."""
 
+    row_digests: Counter[bytes] | None
+
     def consume(self, rows: Sequence[bytes]) -> object:
         """Take a batch of encoded rows."""
         ...
@@ -243,6 +272,8 @@ def sweep_with(
             sighting.unsearched.append(Unsearched(table.store, table.label, str(error)))
             continue
         sighting.tables.append(passing.state())
+        if passing.row_digests is not None:
+            sighting.row_digests[table.store, table.label] = passing.row_digests
         sighting.traces += passing.traces()
     return sighting
 
