@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness import canary
 from harness.identity import Closure, WaId
 from harness.judge import judge
 from harness.manifest import Manifest
@@ -166,6 +167,19 @@ def test_a_row_that_goes_is_noticed_in_any_table(altered: StoreSet, described: M
         watch = Watch(altered, described)
         assert altered.delete(table, bystanders(altered, table)[:1]) == 1
         assert watch.harmed() == {(table.store, table.label)}
+
+
+def test_a_row_more_is_noticed_in_any_table(altered: StoreSet, described: Manifest) -> None:
+    """For every table that can hold a person, one more row of somebody else turns the verdict."""
+    stranger = WaId(person(77).number)
+    more = canary.rows(described, altered.tables(), stranger, ())
+    places = set()
+    for row in more:
+        watch = Watch(altered, described)
+        altered.insert([row])
+        places.add((row.store, row.table))
+        assert watch.harmed() == {(row.store, row.table)}
+    assert len(places) >= 17
 
 
 def test_random_alterations_are_all_noticed(

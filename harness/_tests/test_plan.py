@@ -37,7 +37,7 @@ from harness.plan import Party, carry_out, inspect, refuse_hazards
 from harness.population.cases import CASES, Case, showcase
 from harness.population.people import person
 from harness.population.rows import rows_of
-from harness.run import Rehearsal, rehearse
+from harness.run import ATTEMPTS, Rehearsal, rehearse
 from harness.stores import StoreSet, connect
 from harness.stores.protocol import Consumer
 from harness.stores.sweep import Search, sweep
@@ -514,3 +514,32 @@ def test_nothing_differs_after_a_good_erasure(
     rehearse(asked, records.append)
     assert not [r for r in records if isinstance(r, RowsDiffer)]
     assert [r for r in records if isinstance(r, Erased)]
+
+
+@pytest.mark.parametrize("conflicts", [1, ATTEMPTS - 1, ATTEMPTS], ids=["once", "often", "always"])
+def test_giving_way_to_others_is_bounded_and_counted(
+    seeded: StoreSet,
+    described: Manifest,
+    choice: EngineChoice,
+    conflicts: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An attempt that gives way is tried again, a stated number of times; then nothing is changed."""
+    left = iter(range(conflicts))
+
+    def contested(store_set: StoreSet, made: plan.Plan) -> None:
+        carry_out(store_set, made)
+        if next(left, None) is not None:
+            raise ConflictError("Somebody else came first.")
+
+    monkeypatch.setattr("harness.run.carry_out", contested)
+    records = act(seeded, described, choice, CASES[0])
+    erased = [r.attempts for r in records if isinstance(r, Erased)]
+    failed = [r.error for r in records if isinstance(r, Failed)]
+    if conflicts < ATTEMPTS:
+        assert (erased, failed) == ([conflicts + 1], [])
+        assert judge_run(one_run(records)).verdict is Verdict.CLEAR
+    else:
+        assert (erased, failed) == ([], ["ConflictError"])
+        assert SUBJECT.number in repr(everything(seeded))
+        assert judge_run(one_run(records)).verdict is Verdict.UNKNOWN
