@@ -14,24 +14,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from harness import canary as canaries
 from harness import routines
-from harness.errors import ConflictError, HarnessError, RoutineError
+from harness.erasure import ProvenErasure
+from harness.errors import HarnessError, RoutineError
 from harness.identity import Closure
 from harness.manifest import Manifest
 from harness.masks import Masks
 from harness.model import (
     Called,
-    CanaryFlown,
     ClosureFrozen,
     Drifted,
     EngineChoice,
-    Erased,
     Failed,
     Finding,
-    Hazard,
     LeftBehind,
     Moment,
     Observed,
@@ -39,15 +37,13 @@ from harness.model import (
     Planted,
     Predicted,
     Record,
-    RolledBack,
     RowsDiffer,
     RunClosed,
     RunOpened,
     SeedRow,
-    TableState,
     Trace,
 )
-from harness.plan import Inspection, Party, Plan, carry_out, inspect, refuse_hazards
+from harness.plan import Party
 from harness.routines import Routine
 from harness.routines.prediction import DocumentedPrediction
 from harness.stores import StoreSet, drift
@@ -64,8 +60,6 @@ SHOWN_ROWS: Final = 100
 """How many rows that differ are told one by one, for each table."""
 ROUNDS: Final = 3
 """How often rows that came too late for one transaction may start another."""
-ATTEMPTS: Final = 6
-"""How often one transaction gives way to others before the run gives up."""
 
 
 def now() -> str:
@@ -275,122 +269,25 @@ class _Operation:
 
     def _erase_by_plan(self, closure: Closure) -> None:
         self._observe_other(Moment.BEFORE)
+        erasure = ProvenErasure(
+            run=self._rehearsal.run,
+            store_set=self._sets[Part.JUDGED],
+            manifest=self._rehearsal.manifest,
+            key=self._key,
+            record=self._record,
+            saw=partial(self._saw, Part.JUDGED),
+        )
         for _ in self._rehearsal.case.calls:
             masks = Masks(closure)
             subject = Party(self._search(closure, masks), masks)
             for number in range(1, ROUNDS + 1):
-                committed = self._committed(number, subject)
+                with self._phase("erase"):
+                    committed = erasure.committed(number, subject)
                 # On a fresh snapshot: rows that came after the transaction's are seen now.
                 after = self._observe(Part.JUDGED, Moment.AFTER, subject.search)
                 if not committed or not after.traces:
                     break
         self._observe_other(Moment.AFTER)
-
-    def _committed(self, number: int, subject: Party) -> bool:
-        """Carry the plan out in one round; give way to others a bounded number of times."""
-        with self._phase("erase"):
-            for attempt in range(1, ATTEMPTS + 1):
-                try:
-                    return self._attempt(number, attempt, subject)
-                except ConflictError:
-                    if attempt == ATTEMPTS:
-                        raise
-                    time.sleep(secrets.randbelow(50 * attempt) / 1000)
-        return False
-
-    def _attempt(self, number: int, attempt: int, subject: Party) -> bool:
-        store_set = self._sets[Part.JUDGED]
-        started_s = time.monotonic()
-        with store_set.transaction():
-            try:
-                plan = self._erase_inside(store_set, subject, first=number == 1)
-            except NotClearError as doubt:
-                self._record(RolledBack(self._rehearsal.run, number, str(doubt)))
-                return False
-            store_set.commit()
-        duration_s = round(time.monotonic() - started_s, 3)
-        self._record(Erased(self._rehearsal.run, number, attempt, duration_s, plan.changes))
-        return True
-
-    def _erase_inside(self, store_set: StoreSet, subject: Party, *, first: bool) -> Plan:
-        """Prove, locate, erase and verify inside the transaction; what is left is to commit.
-
-        Raises:
-            NotClearError: The transaction must be rolled back; says why.
-        """
-        hazards = store_set.hazards()
-        canary, seeded = self._plant_canary(store_set, hazards)
-        found = self._inspect(store_set, subject, canary, Moment.BEFORE)
-        if first and found.masked_rows:
-            raise NotClearError("a mask drawn for this run happens to be in the stores: run again")
-        if sorted(found.canary_traces) != list(canaries.planted(seeded)):
-            self._record(self._flight(seeded, found.canary_traces, ()))
-            raise NotClearError("the canary was not seen exactly where it was planted")
-        refuse_hazards(hazards, found.plan)
-        carry_out(store_set, found.plan)
-        carry_out(store_set, found.canary_plan)
-        left = self._inspect(store_set, subject, canary, Moment.INSIDE)
-        self._record(self._flight(seeded, found.canary_traces, left.canary_traces))
-        if doubt := reason_not_to_commit(found.sighting, left.sighting):
-            raise NotClearError(doubt)
-        carry_out(store_set, Plan(list(left.canary_masked)))
-        return found.plan
-
-    def _plant_canary(
-        self, store_set: StoreSet, hazards: Sequence[Hazard]
-    ) -> tuple[Party, tuple[SeedRow, ...]]:
-        closure = Closure(canaries.draw())
-        manifest = self._rehearsal.manifest
-        unsafe = {(hazard.store, hazard.table) for hazard in hazards}
-        seeded = canaries.rows(manifest, store_set.tables(), closure.wa_id, unsafe)
-        store_set.insert(seeded)
-        return Party(Search(manifest, closure, self._key), Masks(closure)), seeded
-
-    def _flight(
-        self, seeded: Sequence[SeedRow], seen: Sequence[Trace], left: Sequence[Trace]
-    ) -> CanaryFlown:
-        return CanaryFlown(
-            run=self._rehearsal.run,
-            tables=len({(row.store, row.table) for row in seeded}),
-            planted_cells=sum(len(row.planted) for row in seeded),
-            seen_cells=sum(trace.cells for trace in seen),
-            left_cells=sum(trace.cells for trace in left),
-        )
-
-    def _inspect(
-        self, store_set: StoreSet, subject: Party, canary: Party, moment: Moment
-    ) -> Inspection:
-        started_s = time.monotonic()
-        inspection = inspect(store_set, subject, canary)
-        self._saw(Part.JUDGED, moment, inspection.sighting, started_s)
-        return inspection
-
-
-class NotClearError(HarnessError):
-    """What was done inside the transaction is not what may be committed."""
-
-
-def reason_not_to_commit(before: Sighting, inside: Sighting) -> str:
-    """Return why an erasure must be rolled back, or nothing if it may be committed."""
-    if before.unsearched or inside.unsearched:
-        return "a table could not be searched, so the erasure was rolled back"
-    if inside.traces:
-        return "the subject was still found inside the transaction, so it was rolled back"
-    if [_kept(state) for state in before.tables] != [_kept(state) for state in inside.tables]:
-        return "somebody else's row differed inside the transaction, so it was rolled back"
-    return ""
-
-
-def _kept(state: TableState) -> tuple[object, ...]:
-    """Return all of a table's state that an erasure must leave as it is."""
-    return (
-        state.store,
-        state.table,
-        state.mention_rows,
-        state.bystander_rows,
-        state.mention_digest,
-        state.bystander_digest,
-    )
 
 
 def planted(run: str, rows: Sequence[SeedRow], bulk: Sequence[Bulk] = ()) -> Planted:

@@ -16,6 +16,7 @@ FLOORS = (
     "run",
     "judge",
     "history",
+    "erasure",
     "plan",
     "routines",
     "stores",

@@ -12,6 +12,7 @@ import pytest
 
 from harness import plan
 from harness.canary import draw
+from harness.erasure import ATTEMPTS
 from harness.errors import ConflictError, PlanError
 from harness.identity import Closure, Matcher, WaId
 from harness.judge import Run, judge_run, runs_of
@@ -37,7 +38,7 @@ from harness.plan import Party, carry_out, inspect, refuse_hazards
 from harness.population.cases import CASES, Case, showcase
 from harness.population.people import person
 from harness.population.rows import rows_of
-from harness.run import ATTEMPTS, Rehearsal, rehearse
+from harness.run import Rehearsal, rehearse
 from harness.stores import StoreSet, connect
 from harness.stores.protocol import Consumer
 from harness.stores.sweep import Search, sweep
@@ -308,7 +309,7 @@ def test_what_is_not_clear_is_not_committed(
     seeded: StoreSet, described: Manifest, choice: EngineChoice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the sweep inside the transaction still finds the subject, every row is put back."""
-    monkeypatch.setattr("harness.run.carry_out", lambda *_: None)
+    monkeypatch.setattr("harness.erasure.carry_out", lambda *_: None)
     records = act(seeded, described, choice, CASES[0])
     assert [type(r) for r in records if isinstance(r, Erased | RolledBack)] == [RolledBack]
     assert judge_run(one_run(records)).verdict is Verdict.UNKNOWN
@@ -325,7 +326,7 @@ def test_a_bystander_hurt_by_the_plan_is_not_committed(
             "waweb", f"UPDATE contacts SET name = 'x' WHERE wa_id = '{person(1).number}'"
         )
 
-    monkeypatch.setattr("harness.run.carry_out", clumsy)
+    monkeypatch.setattr("harness.erasure.carry_out", clumsy)
     records = act(seeded, described, choice, CASES[0])
     assert [r.why for r in records if isinstance(r, RolledBack)] == [
         "somebody else's row differed inside the transaction, so it was rolled back"
@@ -494,7 +495,7 @@ def test_which_rows_differ_is_told_as_digests(
         number = person(1).number
         store_set.execute("waweb", f"UPDATE contacts SET name = 'x' WHERE wa_id = '{number}'")
 
-    monkeypatch.setattr("harness.run.carry_out", clumsy)
+    monkeypatch.setattr("harness.erasure.carry_out", clumsy)
     records: list[Record] = []
     asked = replace(rehearsal(seeded, described, choice, CASES[0]), which_rows=True)
     rehearse(asked, records.append)
@@ -532,7 +533,7 @@ def test_giving_way_to_others_is_bounded_and_counted(
         if next(left, None) is not None:
             raise ConflictError("Somebody else came first.")
 
-    monkeypatch.setattr("harness.run.carry_out", contested)
+    monkeypatch.setattr("harness.erasure.carry_out", contested)
     records = act(seeded, described, choice, CASES[0])
     erased = [r.attempts for r in records if isinstance(r, Erased)]
     failed = [r.error for r in records if isinstance(r, Failed)]
