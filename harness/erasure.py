@@ -103,6 +103,8 @@ class ProvenErasure:
         carry_out(store_set, found.canary_plan)
         left = self._inspect(store_set, subject, canary, Moment.INSIDE)
         self.record(self._flight(seeded, found.canary_traces, left.canary_traces))
+        if left.canary_traces:
+            raise NotClearError("the canary was still found after it was erased")
         if doubt := reason_not_to_commit(found.sighting, left.sighting):
             raise NotClearError(doubt)
         carry_out(store_set, Plan(list(left.canary_masked)))

@@ -384,6 +384,27 @@ def test_a_surface_that_is_blind_is_given_away_by_the_canary(  # fixtures
     assert judge_run(one_run(records)).verdict is Verdict.UNKNOWN
 
 
+def test_a_canary_that_survives_stops_the_commit(
+    seeded: StoreSet, described: Manifest, choice: EngineChoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the canary is not erased, neither is the subject: everything is rolled back."""
+    calls = iter(range(10))
+
+    def once(store_set: StoreSet, made: plan.Plan) -> None:
+        if next(calls) == 0:
+            carry_out(store_set, made)
+
+    monkeypatch.setattr("harness.erasure.carry_out", once)
+    before = everything(seeded)
+    records = act(seeded, described, choice, CASES[0])
+    assert [r.why for r in records if isinstance(r, RolledBack)] == [
+        "the canary was still found after it was erased"
+    ]
+    assert {place: len(rows) for place, rows in everything(seeded).items()} == {
+        place: len(rows) for place, rows in before.items()
+    }
+
+
 def test_a_matcher_that_is_broken_is_given_away_by_the_canary(
     seeded: StoreSet, described: Manifest, choice: EngineChoice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
