@@ -29,7 +29,7 @@ from harness.model import (
     TableState,
     Trace,
 )
-from harness.plan import Inspection, Party, Plan, carry_out, inspect, refuse_hazards
+from harness.plan import Inspection, Party, Plan, carry_out, in_order, inspect, refuse_hazards
 from harness.stores import StoreSet
 from harness.stores.sweep import Search, Sighting
 
@@ -99,15 +99,16 @@ class ProvenErasure:
             self.record(self._flight(seeded, found.canary_traces, ()))
             raise NotClearError("the canary was not seen exactly where it was planted")
         refuse_hazards(hazards, found.plan)
-        carry_out(store_set, found.plan)
-        carry_out(store_set, found.canary_plan)
+        references = store_set.references()
+        carry_out(store_set, in_order(found.plan, references))
+        carry_out(store_set, in_order(found.canary_plan, references))
         left = self._inspect(store_set, subject, canary, Moment.INSIDE)
         self.record(self._flight(seeded, found.canary_traces, left.canary_traces))
         if left.canary_traces:
             raise NotClearError("the canary was still found after it was erased")
         if doubt := reason_not_to_commit(found.sighting, left.sighting):
             raise NotClearError(doubt)
-        carry_out(store_set, Plan(list(left.canary_masked)))
+        carry_out(store_set, in_order(Plan(list(left.canary_masked)), references))
         return found.plan
 
     def _plant_canary(

@@ -466,6 +466,15 @@ class Replacement:
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """A foreign key: rows of `child` name rows of `parent`; both are tables of one store."""
+
+    store: str
+    child: str
+    parent: str
+
+
+@dataclass(frozen=True, slots=True)
 class Hazard:
     """Something about a table that makes changing its rows unsafe, in the engine's words."""
 

@@ -10,10 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
 
 from harness.errors import PlanError
 from harness.masks import Masks
-from harness.model import Hazard, Located, Replacement, RowClass, TableChange, TableSchema, Trace
+from harness.model import (
+    Hazard,
+    Located,
+    Reference,
+    Replacement,
+    RowClass,
+    TableChange,
+    TableSchema,
+    Trace,
+)
 from harness.stores import StoreSet
 from harness.stores.sweep import Search, Sighting, TablePass, sweep_with
 
@@ -155,6 +165,27 @@ def inspect(store_set: StoreSet, subject: Party, canary: Party) -> Inspection:
 
 def _plan(tables: list[TablePlan]) -> Plan:
     return Plan([table for table in tables if table.deletions or table.replacements])
+
+
+def in_order(plan: Plan, references: Sequence[Reference]) -> Plan:
+    """Return the plan with tables that name others' rows before the tables they name.
+
+    Raises:
+        PlanError: Foreign keys run in a circle between tables of the plan.
+    """
+    planned = {(table.table.store, table.table.label): table for table in plan.tables}
+    sorter: TopologicalSorter[tuple[str, str]] = TopologicalSorter(dict.fromkeys(planned, ()))
+    for one in references:
+        child, parent = (one.store, one.child), (one.store, one.parent)
+        if child != parent and {child, parent} <= planned.keys():
+            sorter.add(parent, child)
+    try:
+        return Plan([planned[place] for place in sorter.static_order()])
+    except CycleError:
+        raise PlanError(
+            "Foreign keys run in a circle between tables of the plan, so no order of deletion "
+            "respects them: erase these by hand."
+        ) from None
 
 
 def refuse_hazards(hazards: Sequence[Hazard], plan: Plan) -> None:

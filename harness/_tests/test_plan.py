@@ -28,13 +28,14 @@ from harness.model import (
     Part,
     Planted,
     Record,
+    Reference,
     RolledBack,
     RowsDiffer,
     SeedRow,
     TableSchema,
     Verdict,
 )
-from harness.plan import Party, carry_out, inspect, refuse_hazards
+from harness.plan import Party, carry_out, in_order, inspect, refuse_hazards
 from harness.population.cases import CASES, Case, showcase
 from harness.population.people import person
 from harness.population.rows import rows_of
@@ -193,6 +194,42 @@ def test_a_column_that_updates_itself_is_kept(store_set: StoreSet, described: Ma
     finally:
         store_set.execute("waweb", "DROP TABLE memos")
     assert (note[:7], moment) == ("call +0", "2020-01-01 00:00:00")
+
+
+def test_foreign_keys_are_respected(seeded: StoreSet, described: Manifest) -> None:
+    """Rows that name the subject's rows go before the rows they name, whatever the tables' names."""
+    seeded.execute(
+        "waweb",
+        "CREATE TABLE a_parent (id INT PRIMARY KEY, who VARCHAR(80))",
+    )
+    seeded.execute(
+        "waweb",
+        "CREATE TABLE z_child (id INT PRIMARY KEY, parent INT, who VARCHAR(80), "
+        "FOREIGN KEY (parent) REFERENCES a_parent (id))",
+    )
+    try:
+        for number, who in ((1, SUBJECT.number), (2, person(1).number)):
+            seeded.insert([SeedRow("waweb", "a_parent", {"id": number, "who": who})])
+            values: dict[str, int | float | str | bytes | None]
+            values = {"id": number, "parent": number, "who": who}
+            seeded.insert([SeedRow("waweb", "z_child", values)])
+        with seeded.transaction():
+            made = inspect(seeded, *parties(described)).plan
+            carry_out(seeded, in_order(made, seeded.references()))
+            seeded.commit()
+        left = [seeded.query("waweb", f"SELECT id FROM {name}") for name in ("a_parent", "z_child")]
+    finally:
+        seeded.execute("waweb", "DROP TABLE z_child")
+        seeded.execute("waweb", "DROP TABLE a_parent")
+    assert left == [[(2,)], [(2,)]]
+
+
+def test_foreign_keys_in_a_circle_are_refused() -> None:
+    """Where no order respects the foreign keys the plan is refused."""
+    tables = [plan.TablePlan(TableSchema("waweb", name, ())) for name in ("a", "b")]
+    circle = [Reference("waweb", "a", "b"), Reference("waweb", "b", "a")]
+    with pytest.raises(PlanError, match="in a circle"):
+        in_order(plan.Plan(tables), circle)
 
 
 HAZARDS: dict[EngineKind, dict[str, tuple[list[str], str, list[str]]]] = {

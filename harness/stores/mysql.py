@@ -20,8 +20,16 @@ from pymysql.constants import CLIENT, COMMAND
 
 from harness.config import RunConfig, TlsSettings
 from harness.errors import ConflictError, StoreError, StoreUnreachableError
-from harness.model import ColumnSchema, Hazard, Located, Replacement, SeedRow, TableSchema
-from harness.stores.mysql_changes import HAZARDS, Statements, quoted, selected
+from harness.model import (
+    ColumnSchema,
+    Hazard,
+    Located,
+    Reference,
+    Replacement,
+    SeedRow,
+    TableSchema,
+)
+from harness.stores.mysql_changes import HAZARDS, REFERENCES, Statements, quoted, selected
 from harness.stores.mysql_load import LOCAL_IS_OFF, insert_many, load_local
 from harness.stores.protocol import Consumer, Decoder, fold, in_chunks, unreachable
 
@@ -250,6 +258,13 @@ class MySqlStoreSet:
             Hazard(store, str(table), str(why))
             for store, database in self.databases().items()
             for table, why in self._rows(HAZARDS, (database,) * 3)
+        )
+
+    def references(self) -> tuple[Reference, ...]:
+        return tuple(
+            Reference(store, str(child), str(parent))
+            for store, database in self.databases().items()
+            for child, parent in self._rows(REFERENCES, (database,))
         )
 
     def delete(self, table: TableSchema, rows: Sequence[Located]) -> int:

@@ -40,6 +40,11 @@ HAZARDS: Final = """
            OR update_rule NOT IN ('RESTRICT', 'NO ACTION'))"""
 
 
+REFERENCES: Final = """
+    SELECT table_name, referenced_table_name FROM information_schema.referential_constraints
+    WHERE constraint_schema = %s AND unique_constraint_schema = constraint_schema"""
+
+
 def quoted(name: str) -> str:
     """Return a name as a MySQL identifier."""
     return "`" + name.replace("`", "``") + "`"

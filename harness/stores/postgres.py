@@ -18,7 +18,15 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from harness.config import RunConfig
 from harness.errors import ConflictError, PlanError, StoreError, StoreUnreachableError
-from harness.model import ColumnSchema, Hazard, Located, Replacement, SeedRow, TableSchema
+from harness.model import (
+    ColumnSchema,
+    Hazard,
+    Located,
+    Reference,
+    Replacement,
+    SeedRow,
+    TableSchema,
+)
 from harness.stores.bulk_text import buffers
 from harness.stores.protocol import Consumer, Decoder, fold, in_chunks, unreachable
 
@@ -58,6 +66,13 @@ _HAZARDS = """
     UNION ALL
     SELECT n.nspname, c.relname, 'a materialized view is only changed by refreshing it'
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'm'"""
+
+_REFERENCES = """
+    SELECT cn.nspname, c.relname, pn.nspname, p.relname
+    FROM pg_constraint f
+    JOIN pg_class c ON c.oid = f.conrelid JOIN pg_namespace cn ON cn.oid = c.relnamespace
+    JOIN pg_class p ON p.oid = f.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace
+    WHERE f.contype = 'f'"""
 
 # serialization_failure, deadlock_detected, lock_not_available.
 _CONFLICT: Final = frozenset({"40001", "40P01", "55P03"})
@@ -184,9 +199,16 @@ class PostgresStoreSet:
 
     def hazards(self) -> tuple[Hazard, ...]:
         return tuple(
-            Hazard(store, TableSchema(store, table, (), namespace=namespace).label, str(why))
+            Hazard(store, _label(namespace, table), str(why))
             for store, database in self.databases().items()
             for namespace, table, why in self._rows(database, _HAZARDS)
+        )
+
+    def references(self) -> tuple[Reference, ...]:
+        return tuple(
+            Reference(store, _label(child_schema, child), _label(parent_schema, parent))
+            for store, database in self.databases().items()
+            for child_schema, child, parent_schema, parent in self._rows(database, _REFERENCES)
         )
 
     def delete(self, table: TableSchema, rows: Sequence[Located]) -> int:
@@ -341,6 +363,10 @@ class PostgresStoreSet:
                 f"PostgreSQL refused a statement with SQLSTATE {code}: look the code up in "
                 "PostgreSQL's manual."
             ) from None
+
+
+def _label(namespace: str, table: str) -> str:
+    return TableSchema("", table, (), namespace=namespace).label
 
 
 def _tls_options(config: RunConfig) -> dict[str, Any]:

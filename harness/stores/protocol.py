@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol, TypeVar
 
 from harness.config import RunConfig
-from harness.model import Hazard, Located, Replacement, SeedRow, TableSchema
+from harness.model import Hazard, Located, Reference, Replacement, SeedRow, TableSchema
 
 _TEMPLATE_PORT: Final = 3306
 T = TypeVar("T")
@@ -77,6 +77,10 @@ class StoreSet(Protocol):
         Tables without transactions, triggers that fire on changes, and foreign keys that
         carry a change on to other rows.
         """
+        ...
+
+    def references(self) -> tuple[Reference, ...]:
+        """Return the foreign keys of every table, whatever they do with a change."""
         ...
 
     def transaction(self) -> AbstractContextManager[None]:
