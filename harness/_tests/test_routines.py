@@ -21,6 +21,9 @@ from harness.stores import StoreSet, connect
 HOME = "contactStore"
 SUBJECT = person(0)
 WA_ID = WaId(SUBJECT.number)
+on_postgres = pytest.mark.parametrize(
+    "kind", [EngineKind.POSTGRES], indirect=True, ids=str, scope="session"
+)
 
 
 @pytest.fixture
@@ -138,10 +141,9 @@ def test_the_name_is_the_runs_own(store_set: StoreSet, described: Manifest) -> N
         store_set.execute(HOME, drop[store_set.config.engine])
 
 
+@on_postgres
 def test_an_extension_that_was_there_stays(store_set: StoreSet, described: Manifest) -> None:
     """On PostgreSQL a postgres_fdw in use by others survives, with its servers and mappings."""
-    if store_set.config.engine is not EngineKind.POSTGRES:
-        return
     store_set.execute(
         HOME,
         "CREATE EXTENSION postgres_fdw; CREATE SERVER theirs FOREIGN DATA WRAPPER postgres_fdw;"
@@ -206,12 +208,11 @@ def test_a_missing_store_is_named(store_set: StoreSet, described: Manifest) -> N
     smaller.close()
 
 
+@on_postgres
 def test_an_install_that_fails_half_way_leaves_nothing(
     store_set: StoreSet, described: Manifest
 ) -> None:
     """A refusal in the middle of installing leaves no server, mapping or password behind."""
-    if store_set.config.engine is not EngineKind.POSTGRES:
-        return
     store_set.execute(
         HOME,
         "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS "

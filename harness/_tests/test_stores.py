@@ -17,6 +17,9 @@ from harness.stores import StoreSet, connect, drift
 from harness.stores.protocol import fold
 
 STORE = "messageStore"
+on_postgres = pytest.mark.parametrize(
+    "kind", [EngineKind.POSTGRES], indirect=True, ids=str, scope="session"
+)
 
 
 @contextmanager
@@ -142,10 +145,9 @@ def test_every_table_is_introspected(store_set: StoreSet, described: Manifest) -
         assert found[place].key == (key if on_mysql else ())
 
 
+@on_postgres
 def test_copies_outside_ordinary_tables_are_found_on_postgresql(store_set: StoreSet) -> None:
     """A materialized view, another schema, a child table: each place that keeps rows is read once."""
-    if store_set.config.engine is not EngineKind.POSTGRES:
-        return
     store_set.execute(
         STORE,
         "CREATE SCHEMA extra; CREATE TABLE extra.parent (v text);"

@@ -23,6 +23,12 @@ KEY = b"k" * 32
 SUBJECT = person(0)
 WORLD = showcase(SUBJECT)
 CLOSURE = Closure(WaId(SUBJECT.number))
+on_mysql = pytest.mark.parametrize(
+    "kind", [EngineKind.MYSQL], indirect=True, ids=str, scope="session"
+)
+on_postgres = pytest.mark.parametrize(
+    "kind", [EngineKind.POSTGRES], indirect=True, ids=str, scope="session"
+)
 
 
 @pytest.fixture
@@ -209,12 +215,11 @@ def test_a_table_that_may_not_be_read_is_listed(
     assert [(gap.store, gap.table) for gap in unsearched] == [("waweb", "contacts")]
 
 
+@on_postgres
 def test_tables_of_one_name_in_two_schemas_are_two_tables(
     seeded: StoreSet, described: Manifest
 ) -> None:
     """On PostgreSQL a table of the same name in another schema hides neither traces nor harm."""
-    if seeded.config.engine is not EngineKind.POSTGRES:
-        return
     seeded.execute("waweb", "CREATE SCHEMA y; CREATE TABLE y.contacts (LIKE public.contacts)")
     try:
         before = states(seen(seeded, described))
@@ -227,10 +232,9 @@ def test_tables_of_one_name_in_two_schemas_are_two_tables(
     assert ("waweb", "y.contacts") in after
 
 
+@on_postgres
 def test_a_table_that_cannot_be_read_hides_no_other(seeded: StoreSet, described: Manifest) -> None:
     """On PostgreSQL one unreadable relation is the only one listed as not searched."""
-    if seeded.config.engine is not EngineKind.POSTGRES:
-        return
     seeded.execute("messageStore", "CREATE MATERIALIZED VIEW aaa AS SELECT 1 AS v WITH NO DATA")
     try:
         sighting = seen(seeded, described)
@@ -240,10 +244,9 @@ def test_a_table_that_cannot_be_read_hides_no_other(seeded: StoreSet, described:
     assert {state.table for state in sighting.tables} >= {"messages", "chats", "receipts"}
 
 
+@on_mysql
 def test_zeros_that_are_only_shown_are_not_read(store_set: StoreSet, described: Manifest) -> None:
     """On MySQL a ZEROFILL column's number is found like any other."""
-    if store_set.config.engine is not EngineKind.MYSQL:
-        return
     store_set.execute("waweb", "CREATE TABLE filled (v BIGINT(20) ZEROFILL)")
     try:
         store_set.execute("waweb", f"INSERT INTO filled VALUES ({SUBJECT.number})")
