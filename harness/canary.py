@@ -10,8 +10,11 @@ population are from other ranges.
 
 from __future__ import annotations
 
+import base64
 import secrets
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from harness.identity import GROUP_DOMAIN, USER_DOMAIN, WaId
@@ -23,7 +26,17 @@ _LINES: Final = 1_000
 _OWN_KEY, _MENTION_KEY = -1_018, -1_019
 _NOBODY: Final = "canary@broadcast"
 _GROUP_CREATED_S: Final = 1_600_000_000
+_ARABIC_ZERO: Final = 0x0660
 Value = int | str | bytes | float | None
+Place = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Planting:
+    """A value that holds the canary, and each form in which it does."""
+
+    value: Value
+    forms: tuple[str, ...]
 
 
 def draw() -> WaId:
@@ -55,13 +68,17 @@ def rows(
 
 
 def planted(seeded: Sequence[SeedRow]) -> tuple[Trace, ...]:
-    """Return what a sweep must see of the canary, no more and no fewer."""
-    cells: dict[tuple[str, str, str], int] = {}
+    """Return what a sweep must see of the canary, cell by cell and form by form."""
+    cells: Counter[Place] = Counter()
+    forms: dict[Place, Counter[str]] = defaultdict(Counter)
     for row in seeded:
-        for column in row.planted:
-            place = (row.store, row.table, column)
-            cells[place] = cells.get(place, 0) + 1
-    return tuple(Trace(*place, count) for place, count in sorted(cells.items()))
+        cells.update((row.store, row.table, column) for column in row.planted)
+        for column, form in row.forms:
+            forms[row.store, row.table, column][form] += 1
+    return tuple(
+        Trace(*place, count, tuple(sorted(forms[place].items())))
+        for place, count in sorted(cells.items())
+    )
 
 
 def _rows_of(table: Table, present: Collection[str], wa_id: WaId) -> Iterator[SeedRow]:
@@ -76,35 +93,64 @@ def _rows_of(table: Table, present: Collection[str], wa_id: WaId) -> Iterator[Se
         yield _row(table, columns, named, _MENTION_KEY)
 
 
-def _row(table: Table, columns: Sequence[Column], named: Mapping[str, Value], key: int) -> SeedRow:
+def _row(
+    table: Table, columns: Sequence[Column], named: Mapping[str, _Planting], key: int
+) -> SeedRow:
     """Return a row that holds `named`, with the least that its other columns require."""
-    values: dict[str, Value] = dict(named)
+    values: dict[str, Value] = {name: planting.value for name, planting in named.items()}
     for column in columns:
         if column.name not in values and (column.required or column.name in table.key):
             values[column.name] = _filler(column, key)
         elif column.kind.name == "serial":
             values[column.name] = key
-    return SeedRow(table.store, table.name, values, frozenset(named))
+    forms = tuple((name, form) for name, planting in named.items() for form in planting.forms)
+    return SeedRow(table.store, table.name, values, frozenset(named), forms)
 
 
-def _whole(column: Column, wa_id: WaId) -> Value:
+def _whole(column: Column, wa_id: WaId) -> _Planting:
     """Return the canary as the column's whole value, or inside a text."""
     kind, number = column.kind, wa_id.number
     if kind.role == "number":
-        return int(number)
+        return _Planting(int(number), ("integer",))
     if kind.role == "jid":
-        return wa_id.jid
-    return _inside(column, wa_id) if kind.role == "text" else number
+        return _Planting(wa_id.jid, ("user JID",))
+    return _inside(column, wa_id) if kind.role == "text" else _Planting(number, ("bare number",))
 
 
-def _inside(column: Column, wa_id: WaId) -> Value:
-    """Return the canary as somebody else's row would mention it."""
+def _inside(column: Column, wa_id: WaId) -> _Planting:
+    """Return the canary as somebody else's row would mention it, in every way that fits."""
+    number = wa_id.number
     if column.kind.role == "jid":
-        return f"{wa_id.number}-{_GROUP_CREATED_S}@{GROUP_DOMAIN}"
+        return _Planting(f"{number}-{_GROUP_CREATED_S}@{GROUP_DOMAIN}", ("group JID",))
+    if column.kind.role == "phone":
+        return _Planting(f"+{number[:2]} {number[2:5]} {number[5:]}", ("punctuated number",))
+    if column.kind.name == "message_id":
+        return _Planting(_message_id(number), ("packed decimal in base64",))
     if column.kind.name == "json":
-        return f'{{"from": "{wa_id.number}"}}'
-    text = f"call +{wa_id.number} or {wa_id.number}@{USER_DOMAIN}"
-    return text.encode("ascii") if column.kind.name == "blob" else text
+        escaped = "".join(rf"\u{_ARABIC_ZERO + int(digit):04x}" for digit in number)
+        document = f'{{"from": {number}, "id": "{_message_id(number)}", "body": "{escaped}"}}'
+        return _Planting(
+            document, ("JSON number", "packed decimal in base64", "JSON-escaped digits")
+        )
+    if column.kind.name == "blob":
+        wide = int(number)
+        parts = (wide.to_bytes(8, "big"), number.encode("utf-16-le"), _packed(number), b"\x01")
+        return _Planting(
+            b"\xff\xff".join(parts),
+            ("64-bit integer, big-endian", "bare number in UTF-16", "packed decimal"),
+        )
+    punctuated = f"+{number[:2]} (0){number[2:5]}-{number[5:]}"
+    return _Planting(
+        f"call {punctuated} or {number}@{USER_DOMAIN}", ("punctuated number", "user JID")
+    )
+
+
+def _message_id(number: str) -> str:
+    return base64.b64encode(_packed(number) + b"canary").decode("ascii")
+
+
+def _packed(number: str) -> bytes:
+    return b"\x80\x11\x86" + bytes.fromhex(number)
 
 
 def _filler(column: Column, key: int) -> Value:

@@ -53,6 +53,10 @@ class PlanError(HarnessError):
     """The plan cannot be carried out as located; every row was left, or put back, as it was."""
 
 
+class MaskError(PlanError):
+    """A mention cannot be masked without changing more than the identifier."""
+
+
 class RoutineError(HarnessError):
     """A deletion routine could not be installed, called or removed."""
 

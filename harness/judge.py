@@ -34,6 +34,7 @@ from harness.model import (
     RunClosed,
     RunOpened,
     TableState,
+    Trace,
     Verdict,
 )
 
@@ -244,6 +245,22 @@ def _blind(run: Run) -> Iterator[Finding]:
             if seen.get(place, 0) != trace.cells and not more:
                 why = f"{trace.cells} cells planted, {seen.get(place, 0)} seen before the erasure"
                 yield run.finding(FindingKind.COVERAGE, why, place=place, count=trace.cells)
+            for form, count in _forms_missing(trace, before.traces):
+                why = f"not seen before the erasure: {form}"
+                yield run.finding(FindingKind.COVERAGE, why, place=place, count=count)
+
+
+def _forms_missing(planted: Trace, seen: Iterable[Trace]) -> Iterator[tuple[str, int]]:
+    """Yield each planted form that was seen less often in its column, and by how much."""
+    same = (trace for trace in seen if _same_place(planted, trace))
+    found = {form: count for trace in same for form, count in trace.forms}
+    for form, count in planted.forms:
+        if (missing := count - found.get(form, 0)) > 0:
+            yield form, missing
+
+
+def _same_place(one: Trace, other: Trace) -> bool:
+    return (one.store, one.table, one.column) == (other.store, other.table, other.column)
 
 
 def _unaccounted(run: Run) -> Iterator[Finding]:
@@ -262,7 +279,7 @@ def _traces(run: Run) -> Iterator[Finding]:
     """Anything of the subject that the last sweep saw remains."""
     after = run.last
     for trace in after.traces if after else ():
-        why = f"still there after the erasure, as {', '.join(trace.forms)}"
+        why = f"still there after the erasure, as {', '.join(form for form, _ in trace.forms)}"
         place = (trace.store, trace.table, trace.column)
         yield run.finding(FindingKind.TRACE, why, place=place, count=trace.cells)
 

@@ -155,13 +155,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Trace:
-    """A hit, aggregated: so many cells of one column hold an identifier of the subject."""
+    """A hit, aggregated: so many cells of one column hold an identifier of the subject.
+
+    `forms` tells in which forms, and how often each; a cell may hold several.
+    """
 
     store: str
     table: str
     column: str
     cells: int
-    forms: tuple[str, ...] = ()
+    forms: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,12 +407,17 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SeedRow:
-    """One synthetic row to insert; its values are personal data of nobody, yet never shown."""
+    """One synthetic row to insert; its values are personal data of nobody, yet never shown.
+
+    `planted` names the columns that hold the subject; `forms` tells in which forms, where that
+    is of interest.
+    """
 
     store: str
     table: str
     values: dict[str, int | float | str | bytes | None]
     planted: frozenset[str] = frozenset()
+    forms: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
         return f"SeedRow({self.store}.{self.table})"

@@ -8,11 +8,12 @@ anything is committed. The canary goes through all of it beside the subject.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 
-from harness.errors import PlanError
+from harness.errors import MaskError, PlanError
+from harness.identity import Representation
 from harness.masks import Masks
 from harness.model import (
     Hazard,
@@ -25,6 +26,7 @@ from harness.model import (
     Trace,
 )
 from harness.stores import StoreSet
+from harness.stores.representation import holds_wide_integers
 from harness.stores.sweep import Search, Sighting, TablePass, sweep_with
 
 
@@ -63,7 +65,7 @@ class _LocatingPass(TablePass):
         self, store_set: StoreSet, table: TableSchema, search: Search, masks: Masks
     ) -> None:
         super().__init__(store_set, table, replace(search, masks=masks))
-        self._masked = masks.mask
+        self._mask = masks.mask
         self.plan = TablePlan(table)
         self.masked: list[Located] = []
 
@@ -80,11 +82,28 @@ class _LocatingPass(TablePass):
         return kind
 
     def _note_mention(self, located: Located) -> None:
-        cells = enumerate(self._decode(located.row))
-        masked = ((index, cell, self._masked(cell)) for index, cell in cells if cell)
         # A row masked in an earlier round has nothing left to mask.
-        if new := tuple((index, mask) for index, cell, mask in masked if mask != cell):
+        if new := tuple(self._masked_cells(located.row)):
             self.plan.replacements.append(Replacement(located, new))
+
+    def _masked_cells(self, row: bytes) -> Iterator[tuple[int, bytes]]:
+        for index, cell in enumerate(self._decode(row)):
+            if not cell or not self._matcher.candidate(cell):
+                continue
+            column, kind = self.table.columns[index], self._representations[index]
+            place = f"{self.table.store}.{self.table.label}.{column.name}"
+            try:
+                masked = self._mask(cell, kind)
+            except MaskError as error:
+                raise MaskError(f"{place}: {error}") from None
+            if masked == cell:
+                continue
+            if kind is Representation.INTEGER and not holds_wide_integers(column):
+                raise MaskError(
+                    f"{place}: the column is too narrow for a mask, which has 17 digits: give it "
+                    "the treatment 'delete', or erase its rows by hand."
+                )
+            yield index, masked
 
 
 class _PairedPass:
@@ -93,8 +112,8 @@ class _PairedPass:
     def __init__(self, store_set: StoreSet, subject: _LocatingPass, canary: _LocatingPass) -> None:
         self._split = store_set.split
         self._bare = store_set.bare
-        self._needles = canary.needles
-        self._all_needles = canary.needles + subject.needles
+        self._canarys = canary.candidate
+        self._anybodys = canary.candidate | subject.candidate
         self.subject = subject
         self.canary = canary
         self.row_digests = subject.row_digests
@@ -103,17 +122,15 @@ class _PairedPass:
 
     def consume(self, rows: Sequence[bytes]) -> None:
         """Search, fingerprint and locate a batch of rows that were sent with their locators."""
-        together = b"".join(rows)
-        if any(needle in together for needle in self._all_needles):
+        if self._anybodys(b"".join(rows)):
             for row in rows:
                 self._locate(*self._split(row))
         else:
             self.subject.pass_by(self._bare(rows))
 
     def _locate(self, locator: bytes, row: bytes) -> None:
-        for needle in self._needles:
-            if needle in row and self.canary.locate(locator, row) is not RowClass.BYSTANDER:
-                return
+        if self._canarys(row) and self.canary.locate(locator, row) is not RowClass.BYSTANDER:
+            return
         self.subject.locate(locator, row)
 
 
@@ -151,9 +168,7 @@ def inspect(store_set: StoreSet, subject: Party, canary: Party) -> Inspection:
         sighting=sighting,
         plan=_plan([passing.subject.plan for passing in passes]),
         canary_plan=_plan([passing.canary.plan for passing in passes]),
-        canary_traces=tuple(
-            replace(trace, forms=()) for passing in passes for trace in passing.canary.traces()
-        ),
+        canary_traces=tuple(trace for passing in passes for trace in passing.canary.traces()),
         masked_rows=sum(passing.subject.masked_rows for passing in passes),
         canary_masked=tuple(
             TablePlan(passing.canary.table, passing.canary.masked)

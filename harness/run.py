@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,7 +47,8 @@ from harness.plan import Party
 from harness.routines import Routine
 from harness.routines.prediction import DocumentedPrediction
 from harness.stores import StoreSet, drift
-from harness.stores.sweep import Search, Sighting, differing, resolve, sweep
+from harness.stores.aliases import resolve
+from harness.stores.sweep import Search, Sighting, differing, sweep
 
 if TYPE_CHECKING:
     from harness.population.bulk import Bulk
@@ -293,12 +294,19 @@ class _Operation:
 def planted(run: str, rows: Sequence[SeedRow], bulk: Sequence[Bulk] = ()) -> Planted:
     """Return what the population put in: cells that name the subject, rows that do not."""
     cells = Counter((row.store, row.table, column) for row in rows for column in row.planted)
+    forms: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        for column, form in row.forms:
+            forms[row.store, row.table, column][form] += 1
     for one in bulk:
         for column, count in one.planted.items():
             cells[one.store, one.table, column] += count
     return Planted(
         run=run,
-        traces=tuple(Trace(*place, count) for place, count in sorted(cells.items())),
+        traces=tuple(
+            Trace(*place, count, tuple(sorted(forms[place].items())))
+            for place, count in sorted(cells.items())
+        ),
         bystander_rows=sum(1 for row in rows if not row.planted)
         + sum(one.bystander_rows for one in bulk),
     )

@@ -27,7 +27,8 @@ from harness.population.people import person
 from harness.run import HARDENED, Rehearsal, _Operation
 from harness.servers import parse_choice, running
 from harness.stores import StoreSet, connect, ddl
-from harness.stores.sweep import Search, Sighting, TablePass, resolve, sweep
+from harness.stores.aliases import resolve
+from harness.stores.sweep import Search, Sighting, TablePass, sweep
 
 from . import yardsticks
 from .yardsticks import Measure, longest_wait_s, measured

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 DIGEST = "0123456789abcdef" * 2
 RECORDS: History = (
-    Planted("r1", (Trace("messageStore", "chats", "key_remote_jid", 2, ("jid",)),), 7),
+    Planted("r1", (Trace("messageStore", "chats", "key_remote_jid", 2, (("user JID", 2),)),), 7),
     Observed(
         "r1",
         Part.JUDGED,

@@ -1,19 +1,29 @@
-"""A wa_id is what the gate lets through, and a match respects digit boundaries."""
+"""A wa_id is what the gate lets through, and the closure holds what the stores tie to it."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import InvalidWaIdError
-from harness.identity import NOBODY, Closure, Matcher, WaId, freeze, number_of_jid, parse_wa_id
+from harness.identity import (
+    Closure,
+    WaId,
+    freeze,
+    number_of_jid,
+    parse_wa_id,
+    variant_of,
+)
+from harness.population.people import Person, variants
+from harness.stores.aliases import changed_numbers
 
 # Put together from pieces, so that no whole number stands in a source file.
 AREA, LINE = "1541", "5550123"
 NUMBER = AREA + LINE
 WA_ID = WaId(NUMBER)
-MATCHER = Matcher(Closure(WA_ID))
 
 MALFORMED = {
     "letters": "12345abc",
@@ -55,85 +65,6 @@ def test_a_wa_id_never_shows_itself() -> None:
     assert NUMBER not in shown
 
 
-@pytest.mark.parametrize(
-    ("cell", "form"),
-    [
-        (NUMBER, "bare number"),
-        (f"+{NUMBER}", "international number"),
-        (f"00{NUMBER}", "international number"),
-        (f"call {NUMBER}, please", "bare number"),
-        (f"{NUMBER}@s.whatsapp.net", "user JID"),
-        (f"{NUMBER}@c.us", "user JID"),
-        (f"{NUMBER}:2@s.whatsapp.net", "user JID"),
-        (f"{NUMBER}-1600000001@g.us", "group JID"),
-        (f'{{"from":"{NUMBER}"}}', "bare number"),
-        (f"\x8a{NUMBER}\xff", "bare number"),
-    ],
-    ids=lambda value: value if value.isascii() and not any(map(str.isdigit, value)) else "cell",
-)
-def test_each_plain_form_is_found_once_and_named(cell: str, form: str) -> None:
-    """Each plain form is found exactly once, under its name."""
-    assert dict(MATCHER.forms(cell.encode("latin-1"))) == {form: 1}
-
-
-@pytest.mark.parametrize(
-    "cell",
-    [
-        f"49{NUMBER}",
-        f"{NUMBER}7",
-        f"9{NUMBER}@s.whatsapp.net",
-        NUMBER[:-1],
-        f"100{NUMBER}",
-        NUMBER[:5] + "-" + NUMBER[5:],
-    ],
-    ids=[
-        "prefixed",
-        "followed",
-        "in a JID",
-        "shorter",
-        "zeros inside a longer number",
-        "separated",
-    ],
-)
-def test_a_neighbour_is_somebody_else(cell: str) -> None:
-    """A number inside a longer one, or cut short, is not the subject's; nor is a separated one yet."""
-    assert not MATCHER.forms(cell.encode())
-
-
-@given(st.binary(max_size=40), st.binary(max_size=40))
-def test_the_candidate_filter_never_misses(before: bytes, after: bytes) -> None:
-    """Whatever the exact check finds, the filter lets through, also as PostgreSQL's hexadecimal."""
-    cell = before + NUMBER.encode() + after
-    if MATCHER.forms(cell):
-        assert MATCHER.candidate(cell)
-        assert MATCHER.candidate(cell.hex().encode())
-
-
-@pytest.mark.parametrize(
-    "suffix",
-    ["", "@s.whatsapp.net", "@c.us", ":7@s.whatsapp.net"],
-    ids=["bare", "jid", "old jid", "device"],
-)
-def test_a_whole_value_is_the_number_or_its_jid(suffix: str) -> None:
-    """A cell that is the number or a user JID counts as whole; with anything around it does not."""
-    cell = (NUMBER + suffix).encode()
-    assert MATCHER.whole(cell)
-    assert not MATCHER.whole(cell + b" ")
-    assert not MATCHER.whole(b"x" + cell)
-
-
-def test_a_group_jid_is_never_whole() -> None:
-    """A group JID names its creator and belongs to the group."""
-    assert not MATCHER.whole(f"{NUMBER}-1600000001@g.us".encode())
-
-
-def test_nobody_is_found_nowhere() -> None:
-    """The matcher of an empty closure lets no row through and finds nothing."""
-    assert not NOBODY.candidate(NUMBER.encode())
-    assert not NOBODY.forms(NUMBER.encode())
-    assert not NOBODY.whole(b"")
-
-
 OTHER = "1602" + LINE
 
 
@@ -156,6 +87,81 @@ def test_the_closure_holds_what_the_stores_tie_to_the_subject(
     assert closure.aliases == aliases
     assert closure.numbers[0] == NUMBER
     assert dict(closure.by_kind())["alias tied by the stores"] == len(aliases)
+
+
+def test_a_lid_joins_the_closure() -> None:
+    """A JID that hides the number is the subject's when a store ties it to them, and told apart."""
+    lid = "98765" + "4321098765"
+    closure = freeze(WA_ID, [(f"+{NUMBER}".encode(), f"{lid}@lid".encode())])
+    assert not closure.aliases
+    assert closure.lids == {lid}
+    assert closure.numbers == (NUMBER, lid)
+    assert dict(closure.by_kind())["LID tied by the stores"] == 1
+
+
+def test_a_lid_with_the_subjects_digits_is_nobodys_tie() -> None:
+    """A LID whose digits happen to be the wa_id's does not tie its phone number to the subject."""
+    ties = [(f"+{OTHER}".encode(), f"{NUMBER}@lid".encode())]
+    assert freeze(WA_ID, ties).numbers == (NUMBER,)
+
+
+@pytest.mark.parametrize("phone", ["+{}", "{}", "00{}", "+{0[0]} ({0[1]}) x"], ids=str)
+def test_a_phone_number_ties_however_it_is_punctuated(phone: str) -> None:
+    """An alias table may hold its phone numbers with a plus sign, without, or with blanks."""
+    written = f"+{NUMBER[0]} ({NUMBER[1:4]}) {NUMBER[4:]}" if "x" in phone else phone.format(NUMBER)
+    assert freeze(WA_ID, [(written.encode(), f"{OTHER}@c.us".encode())]).aliases == {OTHER}
+
+
+PAIRS = list(variants(7))
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=["Brazil", "Mexico", "Argentina"])
+def test_a_country_variant_joins_only_when_it_is_tied(pair: tuple[Person, Person]) -> None:
+    """The other form of a number is a candidate, left alone, until a store ties it."""
+    long, short = (one.number for one in pair)
+    assert (variant_of(long), variant_of(short)) == (short, long)
+    alone = freeze(WaId(long), [])
+    assert alone.numbers == (long,)
+    assert alone.candidates == {short}
+    assert dict(alone.by_kind())["country variant not tied, left alone"] == 1
+    tied = freeze(WaId(long), [(f"+{long}".encode(), f"{short}@s.whatsapp.net".encode())])
+    assert tied.numbers == (long, short)
+    assert not tied.candidates
+    assert dict(tied.by_kind())["country variant tied by the stores"] == 1
+
+
+def test_most_numbers_have_no_other_form() -> None:
+    """A number of a plan with one form has no variant."""
+    assert variant_of(NUMBER) is None
+
+
+SYSTEM = {"type": "system", "system": {"body": "x changed", "new_wa_id": OTHER}}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"messages": [{"from": NUMBER, **SYSTEM}]},
+        {"messages": [{"system": {"wa_id": NUMBER, "new_wa_id": OTHER}}]},
+        [{"nested": {"messages": [{"from": NUMBER, **SYSTEM}]}}],
+    ],
+    ids=["sender", "system", "nested"],
+)
+def test_a_change_of_number_ties_both(document: object) -> None:
+    """A notification that somebody changed their number ties the new one to the old one."""
+    ties = list(changed_numbers(json.dumps(document).encode()))
+    assert ties == [(NUMBER.encode(), OTHER.encode())]
+    assert freeze(WA_ID, ties).aliases == {OTHER}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", None, b'{"new_wa_id": ', b'{"system": {"new_wa_id": 7}}', b'["new_wa_id"]'],
+    ids=["empty", "NULL", "cut off", "no text", "no object"],
+)
+def test_what_is_no_change_of_number_ties_nobody(payload: bytes | None) -> None:
+    """A payload that is no notification, or no JSON, is passed over."""
+    assert list(changed_numbers(payload)) == []
 
 
 def test_a_tie_of_a_tie_is_not_followed() -> None:

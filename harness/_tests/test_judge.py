@@ -35,7 +35,7 @@ from harness.model import (
 
 RUN = "one"
 STATE = TableState("messageStore", "messages", 2, 1, 7, "aa", "bb")
-SEEN = Trace("messageStore", "messages", "data", 3, ("bare number",))
+SEEN = Trace("messageStore", "messages", "data", 3, (("bare number", 3),))
 PLANTED = Trace("messageStore", "messages", "data", 3)
 OPENED = RunOpened(
     RUN, "case", "verify", "mysql:5.6", "5.6.24", "documented", False, "", "p", "now"

@@ -14,7 +14,7 @@ import pytest
 
 from harness.config import RunConfig
 from harness.errors import StoreError
-from harness.identity import Closure, Matcher, WaId
+from harness.identity import Closure, Matcher, Representation, WaId
 from harness.manifest import Manifest
 from harness.model import EngineKind
 from harness.population.bulk import Bulk, crowd, messages_of, numbers
@@ -156,19 +156,25 @@ def test_memory_stays_flat(store_set: StoreSet) -> None:
     assert many.rss_bytes - few.rss_bytes < 8 * MIB
 
 
+def _representation(value: object) -> Representation:
+    if isinstance(value, bytes):
+        return Representation.BLOB
+    return Representation.TEXT if isinstance(value, str) else Representation.INTEGER
+
+
 SUBJECTS = [person(0), person(6), person(12_000), mapped_person(3)]
 
 
 def _loaded(bulk: Bulk, subject: Person) -> tuple[Counter[str], int]:
     """Return how many cells of each column name the subject, as the matcher sees it, and other rows."""
-    matcher = Matcher(Closure(WaId(subject.number), subject.numbers))
+    matcher = Matcher(Closure(WaId(subject.number), subject.numbers).identifiers)
     found: Counter[str] = Counter()
     bystander_rows = 0
     for row in bulk.rows():
         hits = [
             name
             for name, value in zip(bulk.columns, row, strict=True)
-            if matcher.forms(_encoded(value) or b"")
+            if matcher.forms(_encoded(value) or b"", _representation(value))
         ]
         found.update(hits)
         bystander_rows += not hits

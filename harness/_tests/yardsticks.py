@@ -29,7 +29,7 @@ from harness.population.bulk import Bulk
 from harness.stores import StoreSet, connect
 from harness.stores.bulk_text import buffers
 from harness.stores.mysql_changes import quoted as mysql_quoted
-from harness.stores.postgres import quoted as postgres_quoted
+from harness.stores.postgres_quoting import quoted as postgres_quoted
 
 _FORK: Final = get_context("fork")
 _PAUSE_S: Final = 0.002

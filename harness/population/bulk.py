@@ -102,7 +102,12 @@ def messages_of(subject: Person, count: int) -> tuple[Bulk, ...]:
     """Return that many messages of the subject's own, and some of others that name them."""
     pools = _Pools(subject)
     mentions = -(-count // MENTIONS)
-    own = {"key_remote_jid": count, "data": mentions, "mentioned_jids": mentions}
+    own = {
+        "key_remote_jid": count,
+        "key_id": count,
+        "data": mentions,
+        "mentioned_jids": mentions,
+    }
     others = {"data": mentions, "mentioned_jids": mentions}
     return (
         Bulk(_STORE, "messages", _MESSAGE, lambda: pools.own(count), 0, own),
@@ -201,8 +206,9 @@ class _Pools:
 
 def _head(peer: Person) -> str:
     """The first half of a message id, which embeds the peer's number as packed BCD."""
-    digits = peer.jid_number + "f" * (len(peer.jid_number) % 2)
-    return base64.b64encode(b"\x80\x11\x86" + bytes.fromhex(digits)).decode("ascii").rstrip("=")
+    packed = bytes.fromhex(peer.jid_number + "f" * (len(peer.jid_number) % 2))
+    head = bytes((0x80, 0x11, 0x80 | len(packed)))
+    return base64.b64encode(head + packed).decode("ascii").rstrip("=")
 
 
 def _said(text: str, named: Person) -> tuple[str, str]:

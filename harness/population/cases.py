@@ -10,6 +10,7 @@ from harness.identity import WaId
 from harness.model import Part, SeedRow
 from harness.population.bulk import Bulk, crowd, messages_of
 from harness.population.bulk import numbers as crowd_numbers
+from harness.population.matrix import matrix
 from harness.population.people import Person, mapped_person, neighbours, person, variants
 from harness.population.rows import rows_of
 from harness.population.world import Event, EventKind, Group, World
@@ -27,8 +28,9 @@ class Case:
     `other` lives in a second store set on the same server, which no run may change. The
     routine is installed in `routine_in`: in the other set only to show what the published,
     unprefixed original does on a prefixed host. `calls` are the forms in which the number
-    is handed over, one call each. `bulk` is loaded after the world's own rows; a case with
-    much of it has a prefix of its own, so that nobody has to clear it away.
+    is handed over, one call each. `further` rows join the world's own, and `bulk` is loaded
+    after them; a case with much of it has a prefix of its own, so that nobody has to clear it
+    away.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Case:
     routine_in: Part = Part.JUDGED
     calls: tuple[str, ...] = ("number",)
     bulk: tuple[Bulk, ...] = ()
+    further: tuple[SeedRow, ...] = ()
 
     @property
     def other_prefix(self) -> str:
@@ -53,12 +56,16 @@ class Case:
     def rows(self, part: Part) -> tuple[SeedRow, ...]:
         """Return the rows to seed a store set with."""
         world = self.world if part is Part.JUDGED else self.other
-        return rows_of(world) if world else ()
+        further = self.further if part is Part.JUDGED else ()
+        return (*rows_of(world), *further) if world else ()
 
     def numbers(self) -> frozenset[str]:
         """Every number of everybody in the case, for redaction."""
         others = self.other.numbers() if self.other else frozenset()
         crowded = crowd_numbers(self.world.subject) if self.bulk else frozenset()
+        if self.further:
+            around = neighbours(self.world.subject)
+            others |= {number for one in around for number in one.numbers} | person(1).numbers
         return self.world.numbers() | others | crowded
 
 
@@ -142,6 +149,12 @@ CASES: Final = (
     Case("neighbours", "Others' numbers contain the subject's, or differ little.", _NEIGHBOURS),
     Case("neighbour", "The neighbour is erased instead.", replace(_NEIGHBOURS, subject=_NEIGHBOUR)),
     Case("variant", "The other form of a Brazilian number is somebody else.", _VARIANT),
+    Case(
+        "encodings",
+        "Every way to write the subject's number stands alone in a cell, and the neighbours' too.",
+        World(_SUBJECT, neighbours(_SUBJECT)[:1]),
+        further=matrix(_SUBJECT),
+    ),
     Case("prefixed", "The store set has a prefix.", showcase(_SUBJECT), prefix=OTHER_PREFIX),
     Case(
         "two-sets",

@@ -1,9 +1,7 @@
 """A world -> the rows that it leaves in every store.
 
 Each cell knows whom it names, so what is planted is known without searching: the oracle for
-the sweep never uses the sweep. Encoded forms (a number inside a base64 message id) are
-there because real stores hold them; they are not counted as planted, since plain forms are
-all that is searched for so far.
+the sweep never uses the sweep.
 """
 
 from __future__ import annotations
@@ -40,7 +38,7 @@ def _drafts(world: World) -> Iterator[_Draft]:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Cell:
-    """A value and the persons whose number it holds in a plain form."""
+    """A value and the persons whose number it holds."""
 
     value: int | float | str | bytes | None
     who: tuple[Person, ...] = ()
@@ -113,11 +111,12 @@ def _who(named: Person | None) -> tuple[Person, ...]:
 
 
 def _message_id(peer: Person, serial: int, *, from_me: bool) -> _Cell:
-    """A base64 message id that embeds the peer's number as packed BCD, f-padded."""
-    digits = peer.jid_number + "f" * (len(peer.jid_number) % 2)
-    head = b"\x00\x11\x86" if from_me else b"\x80\x11\x86"
+    """A base64 message id that embeds the peer's number as packed decimals, f-padded."""
+    packed = bytes.fromhex(peer.jid_number + "f" * (len(peer.jid_number) % 2))
+    # That the third byte tells the size is inferred from samples of one size.
+    head = bytes((0x00 if from_me else 0x80, 0x11, 0x80 | len(packed)))
     tail = random.Random(serial).randbytes(9)
-    return _Cell(base64.b64encode(head + bytes.fromhex(digits) + tail).decode("ascii"))
+    return _Cell(base64.b64encode(head + packed + tail).decode("ascii"), (peer,))
 
 
 def _payload(event: Event, message_id: _Cell, serial: int) -> _Cell:

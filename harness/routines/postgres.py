@@ -17,7 +17,7 @@ from harness.model import EngineKind
 from harness.routines import rendering
 from harness.routines.protocol import HOME_STORE, PUBLISHED_NAME, require_stores
 from harness.stores import StoreSet
-from harness.stores.postgres import literal, quoted
+from harness.stores.postgres_quoting import literal, quoted
 
 # Everything of the run's own that the catalog can list; user mappings hold the password.
 _LISTED = """

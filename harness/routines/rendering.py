@@ -14,7 +14,7 @@ from harness.identity import USER_DOMAIN
 from harness.manifest import Manifest, Table, VendorStatement
 from harness.model import EngineKind
 from harness.routines.protocol import HOME_STORE
-from harness.stores import postgres
+from harness.stores import postgres_quoting as postgres
 from harness.stores.mysql_changes import quoted as mysql_quoted
 
 # The published routines keep the JID in a local variable of these lengths.

@@ -13,11 +13,11 @@ from typing import Final
 from harness import manifest
 from harness.manifest import Manifest, StoreDescription, Table
 from harness.model import EngineKind
-from harness.stores import postgres
 from harness.stores.mysql_changes import quoted as mysql_quoted
+from harness.stores.postgres_quoting import quoted as postgres_quoted
 
 FOLDER: Final = manifest.PATH.parent / "schemas"
-_QUOTED: Final = {EngineKind.MYSQL: mysql_quoted, EngineKind.POSTGRES: postgres.quoted}
+_QUOTED: Final = {EngineKind.MYSQL: mysql_quoted, EngineKind.POSTGRES: postgres_quoted}
 _TABLE_OPTIONS: Final = {EngineKind.MYSQL: " ENGINE=InnoDB", EngineKind.POSTGRES: ""}
 
 

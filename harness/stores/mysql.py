@@ -77,23 +77,29 @@ class MySqlStoreSet:
         self._in_transaction = False
         self._tables: tuple[TableSchema, ...] | None = None
         with self._wrapped("could not be reached or refused the credentials"):
-            self._connection = pymysql.connect(
-                host=config.hostname,
-                port=config.port,
-                user=config.username,
-                password=config.password.reveal().encode(),
-                charset="utf8mb4",
-                autocommit=True,
-                connect_timeout=_CONNECT_TIMEOUT_S,
-                ssl=_tls_context(config.tls),
-                client_flag=CLIENT.MULTI_STATEMENTS | CLIENT.LOCAL_FILES,
-            )
-            # Equal values must be equal bytes in every session, and long passes must not
-            # run into the client's idle timeout.
-            self._run(
+            self._connection = self._connect()
+            self.version = str(self._rows("SELECT version()")[0][0])
+
+    def _connect(self) -> pymysql.Connection[Any]:
+        config = self.config
+        connection = pymysql.connect(
+            host=config.hostname,
+            port=config.port,
+            user=config.username,
+            password=config.password.reveal().encode(),
+            charset="utf8mb4",
+            autocommit=True,
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            ssl=_tls_context(config.tls),
+            client_flag=CLIENT.MULTI_STATEMENTS | CLIENT.LOCAL_FILES,
+        )
+        # Equal values must be equal bytes in every session, and long passes must not run into
+        # the client's idle timeout.
+        with connection.cursor() as cursor:
+            cursor.execute(
                 "SET SESSION time_zone = '+00:00', wait_timeout = 28800, net_write_timeout = 600"
             )
-            self.version = str(self._rows("SELECT version()")[0][0])
+        return connection
 
     def databases(self) -> Mapping[str, str]:
         if self._databases is None:
@@ -154,12 +160,14 @@ class MySqlStoreSet:
         self._run("COMMIT")
 
     def _abandon(self) -> None:
-        """End the transaction; a connection with rows half read is of no further use."""
-        if self._streaming:
+        """End the transaction; a connection with rows half read is replaced by a new one."""
+        with suppress(pymysql.err.Error, OSError):
+            if not self._streaming:
+                self._connection.rollback()
+                return
             self.close()
-            return
-        with suppress(pymysql.err.Error):
-            self._connection.rollback()
+            self._streaming = False
+            self._connection = self._connect()
 
     def _source(self, table: TableSchema) -> str:
         return f"{quoted(self.databases()[table.store])}.{quoted(table.name)}"

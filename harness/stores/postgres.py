@@ -1,12 +1,11 @@
 """PostgreSQL: one connection per database of the set, rows read with COPY.
 
-COPY TO in text format sends one row per message, and libpq hands each to us whole, so a
-row is never parsed unless it deserves a look.
+COPY TO sends one row per message, and libpq hands each to us whole, so a row is never parsed
+unless it deserves a look. In its binary format text and bytes come as they are stored.
 """
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -28,6 +27,8 @@ from harness.model import (
     TableSchema,
 )
 from harness.stores.bulk_text import buffers
+from harness.stores.postgres_quoting import quoted
+from harness.stores.postgres_rows import LOCATOR_BYTES, Sink, decoder, locator, sent
 from harness.stores.protocol import Consumer, Decoder, fold, in_chunks, unreachable
 
 _CONNECT_TIMEOUT_S: Final = 10
@@ -41,10 +42,13 @@ _SESSION: Final = (
 # Tables with rows of their own: ordinary, and materialized views, which keep copies.
 # Partitioned parents hold none, and foreign tables show another server's.
 _TABLES = """
-    SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
+    SELECT n.nspname, c.relname, a.attname,
+           CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod)
+                ELSE format_type(a.atttypid, a.atttypmod) END
     FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN pg_type t ON t.oid = a.atttypid
     WHERE c.relkind IN ('r', 'm')
       AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_t%'
     ORDER BY n.nspname, c.relname, a.attnum"""
@@ -78,22 +82,6 @@ _REFERENCES = """
 _CONFLICT: Final = frozenset({"40001", "40P01", "55P03"})
 _LOCK_TIMEOUT_S: Final = 5
 _COMMITTED_LAST: Final = "contactStore"
-
-_BATCH_BYTES: Final = 64 * 1024
-
-_ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
-_ESCAPED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
-
-
-def quoted(name: str) -> str:
-    """Return a name as a PostgreSQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Return a string literal that is read the same whatever the server's settings."""
-    escaped = text.replace("\\", "\\\\").replace("'", "''")
-    return f" E'{escaped}'"
 
 
 class PostgresStoreSet:
@@ -223,16 +211,15 @@ class PostgresStoreSet:
         return sum(self.execute(table.store, *_update(table, chunk)) for chunk in in_chunks(rows))
 
     def split(self, row: bytes) -> tuple[bytes, bytes]:
-        locator, _, rest = row.partition(b"\t")
-        return locator, rest
+        return locator(row), row[LOCATOR_BYTES:]
 
     def bare(self, rows: Sequence[bytes]) -> Sequence[bytes]:
-        return [row[row.index(b"\t") + 1 :] for row in rows]
+        return [row[LOCATOR_BYTES:] for row in rows]
 
     def scan(self, table: TableSchema, consume: Consumer, *, located: bool = False) -> int:
-        columns = ", ".join(["ctid"] * located + [quoted(column.name) for column in table.columns])
+        columns = ", ".join(["ctid"] * located + [sent(column) for column in table.columns])
         source = f"{quoted(table.namespace)}.{quoted(table.name)}"
-        sink = _Sink(consume)
+        sink = Sink(consume)
         database = self.databases()[table.store]
         with (
             self._sheltered(database),
@@ -240,7 +227,8 @@ class PostgresStoreSet:
             self._connection(database).cursor() as cursor,
         ):
             # ONLY: a child table's rows are read with the child.
-            cursor.copy_expert(f"COPY (SELECT {columns} FROM ONLY {source}) TO STDOUT", sink)
+            query = f"SELECT {columns} FROM ONLY {source}"
+            cursor.copy_expert(f"COPY ({query}) TO STDOUT (FORMAT binary)", sink)
         sink.flush()
         return sink.size_bytes
 
@@ -262,12 +250,7 @@ class PostgresStoreSet:
             self._run(database, "RELEASE SAVEPOINT table_scan")
 
     def decoder(self, table: TableSchema) -> Decoder:
-        binary = tuple(column.type_name == "bytea" for column in table.columns)
-
-        def decode_row(row: bytes) -> tuple[bytes | None, ...]:
-            return decode(row, binary)
-
-        return decode_row
+        return decoder(table.columns)
 
     def insert(self, rows: Iterable[SeedRow]) -> None:
         batches: dict[str, dict[tuple[str, tuple[str, ...]], list[tuple[object, ...]]]]
@@ -409,30 +392,6 @@ def _value(column: ColumnSchema, cell: bytes) -> object:
     return psycopg2.Binary(cell) if column.type_name == "bytea" else cell.decode("utf-8")
 
 
-class _Sink:
-    """The file that COPY writes to: psycopg2 calls `write` once per row."""
-
-    def __init__(self, consume: Consumer) -> None:
-        self._consume = consume
-        self._rows: list[bytes] = []
-        self._pending_bytes = 0
-        self.size_bytes = 0
-
-    def write(self, row: bytes) -> None:
-        self._rows.append(row)
-        self._pending_bytes += len(row)
-        if self._pending_bytes >= _BATCH_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        """Hand on what was written since the last time."""
-        rows, self._rows = self._rows, []
-        self.size_bytes += self._pending_bytes
-        self._pending_bytes = 0
-        if rows:
-            self._consume(rows)
-
-
 class _Spring:
     """The file that COPY reads from: a whole buffer each time, whatever size is asked for."""
 
@@ -455,23 +414,3 @@ class _Spring:
     def readline(self, size: int = -1, /) -> bytes:
         """Do what psycopg2's types ask for, and psycopg2 itself never does."""
         return self.read(size)
-
-
-def decode(row: bytes, binary: Sequence[bool]) -> tuple[bytes | None, ...]:
-    """Take a row of COPY's text format apart; `binary` tells which columns are bytea.
-
-    Source: PostgreSQL documentation, COPY, "Text Format".
-    """
-    cells = row.removesuffix(b"\n").split(b"\t")
-    return tuple(_cell(cell, is_binary=kind) for cell, kind in zip(cells, binary, strict=True))
-
-
-def _cell(cell: bytes, *, is_binary: bool) -> bytes | None:
-    if cell == rb"\N":
-        return None
-    text = _ESCAPE.sub(_unescape, cell) if b"\\" in cell else cell
-    return bytes.fromhex(text[2:].decode("ascii")) if is_binary else text
-
-
-def _unescape(match: re.Match[bytes]) -> bytes:
-    return _ESCAPED.get(match[1], match[1])

@@ -15,13 +15,17 @@ from hashlib import blake2b
 from typing import Protocol
 
 from harness.errors import ConflictError, StoreError, StoreUnreachableError
-from harness.identity import NOBODY, SHORTEST, Closure, Matcher, freeze
+from harness.identity import NOBODY, Closure, Filter, Matcher
 from harness.manifest import Manifest
 from harness.masks import Masks
 from harness.model import RowClass, TableSchema, TableState, Trace, Treatment, Unsearched
 from harness.stores.protocol import StoreSet
+from harness.stores.representation import representation
 
 _DIGEST_BYTES = 16
+_WEIGHT = (RowClass.BYSTANDER, RowClass.MENTION, RowClass.SUBJECT)
+_SHORTEST_CELL = 4
+"""The bytes of the shortest number, as packed decimals."""
 _MODULUS = 1 << (8 * _DIGEST_BYTES)
 
 
@@ -79,20 +83,13 @@ class Search:
     masks: Masks | None = None
     keep_rows: bool = False
     matcher: Matcher = field(init=False)
+    candidate: Filter = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "matcher", Matcher(self.closure) if self.closure else NOBODY)
-
-
-def _needles(search: Search, table: TableSchema) -> tuple[bytes, ...]:
-    """Return what a row of the table may hold; each needle costs as much as reading the row."""
-    needles = set(search.matcher.needles)
-    coded = set(search.matcher.coded_needles)
-    if search.masks:
-        needles.update(search.masks.needles)
-        coded.update(search.masks.coded_needles)
-    has_bytes = any(column.type_name == "bytea" for column in table.columns)
-    return tuple(needles if has_bytes else needles - coded)
+        matcher = Matcher(self.closure.identifiers) if self.closure else NOBODY
+        candidate = matcher.candidate | self.masks.candidate if self.masks else matcher.candidate
+        object.__setattr__(self, "matcher", matcher)
+        object.__setattr__(self, "candidate", candidate)
 
 
 class TablePass:
@@ -110,10 +107,11 @@ class TablePass:
         description = search.manifest.table(table.store, table.label)
         treatments = {c.name: c.treatment for c in description.columns} if description else {}
         self._treatments = [treatments.get(column.name) for column in table.columns]
+        self._representations = [representation(column) for column in table.columns]
         self._decode = store_set.decoder(table)
         self._matcher = search.matcher
         self._masks = search.masks
-        self.needles = _needles(search, table)
+        self.candidate = search.candidate
         self._hash = blake2b(digest_size=_DIGEST_BYTES, key=search.key)
         self._hash.update(f"{table.store}.{table.label}\0".encode())
         self.row_digests: Counter[bytes] | None = Counter() if search.keep_rows else None
@@ -122,40 +120,67 @@ class TablePass:
         self._subject_rows = 0
         self.masked_rows = 0
         self._cells: Counter[int] = Counter()
-        self._forms: dict[int, set[str]] = defaultdict(set)
+        self._forms: dict[int, Counter[str]] = defaultdict(Counter)
 
     def consume(self, rows: Sequence[bytes]) -> None:
         """Search and fingerprint a batch of encoded rows."""
-        together = b"".join(rows)
-        if any(needle in together for needle in self.needles):
+        if self.candidate(b"".join(rows)):
             for row in rows:
                 self.take(row)
         else:
             self.pass_by(rows)
 
     def pass_by(self, rows: Sequence[bytes]) -> None:
-        """Fingerprint encoded rows that hold no needle."""
+        """Fingerprint encoded rows that hold nothing of the subject's."""
         self._add(self._bystanders, rows)
 
     def take(self, row: bytes) -> RowClass:
         """Search and fingerprint one encoded row; return whose it is."""
-        for needle in self.needles:
-            if needle in row:
-                return self._judge(row)
+        if self.candidate(row):
+            return self._judge(row)
         self._add(self._bystanders, (row,))
         return RowClass.BYSTANDER
 
     def _judge(self, row: bytes) -> RowClass:
-        kind = self._examine(row)
-        if self._masks and self._masks.present(row):
-            self.masked_rows += 1
-            row = self._masks.unmask(row)
-            kind = RowClass.MENTION if kind is RowClass.BYSTANDER else kind
+        cells = list(self._decode(row))
+        kind = RowClass.BYSTANDER
+        masked = False
+        for index, cell in enumerate(cells):
+            # Most cells of a row that names somebody name nobody: the cheap test comes first.
+            if cell is None or len(cell) < _SHORTEST_CELL or not self.candidate(cell):
+                continue
+            kind = max(kind, self._examine(index, cell), key=_WEIGHT.index)
+            old = self._unmasked(index, cell)
+            masked |= old != cell
+            cells[index] = old
+        self.masked_rows += masked
         if kind is RowClass.SUBJECT:
             self._subject_rows += 1
+        elif kind is RowClass.MENTION or masked:
+            kind = RowClass.MENTION
+            self._add(self._mentions, (_together(cells),))
         else:
-            self._add(self._mentions if kind is RowClass.MENTION else self._bystanders, (row,))
+            self._add(self._bystanders, (row,))
         return kind
+
+    def _examine(self, index: int, cell: bytes) -> RowClass:
+        """Count what a cell holds of the subject, and return what that makes its row."""
+        hits = self._matcher.hits(cell, self._representations[index])
+        if not hits:
+            return RowClass.BYSTANDER
+        self._cells[index] += 1
+        self._forms[index].update(hit.form for hit in hits)
+        whole = hits[0].whole and self._deletes(index)
+        return RowClass.SUBJECT if whole else RowClass.MENTION
+
+    def _unmasked(self, index: int, cell: bytes) -> bytes:
+        if self._masks is None or not self._masks.candidate(cell):
+            return cell
+        return self._masks.unmask(cell, self._representations[index])
+
+    def _deletes(self, index: int) -> bool:
+        # A column that the manifest lacks gets the default: a whole-value match deletes.
+        return self._treatments[index] in {None, Treatment.DELETE}
 
     def _add(self, tally: _Tally, rows: Sequence[bytes]) -> None:
         # The hottest loop there is: everything that can be looked up once is.
@@ -173,26 +198,6 @@ class TablePass:
         row_hash = self._hash.copy()
         row_hash.update(row)
         return row_hash.digest()
-
-    def _examine(self, row: bytes) -> RowClass:
-        kind = RowClass.BYSTANDER
-        for index, cell in enumerate(self._decode(row)):
-            # Most cells of a row that names somebody name nobody: the cheap test comes first.
-            if cell is None or len(cell) < SHORTEST or not self._matcher.candidate(cell):
-                continue
-            if not (forms := self._matcher.forms(cell)):
-                continue
-            self._cells[index] += 1
-            self._forms[index].update(forms)
-            if self._deletes(index) and self._matcher.whole(cell):
-                kind = RowClass.SUBJECT
-            elif kind is RowClass.BYSTANDER:
-                kind = RowClass.MENTION
-        return kind
-
-    def _deletes(self, index: int) -> bool:
-        # A column that the manifest lacks gets the default: a whole-value match deletes.
-        return self._treatments[index] in {None, Treatment.DELETE}
 
     def state(self) -> TableState:
         """Return the table's rows by class and its digests."""
@@ -214,10 +219,15 @@ class TablePass:
                 table=self.table.label,
                 column=self.table.columns[index].name,
                 cells=cells,
-                forms=tuple(sorted(self._forms[index])),
+                forms=tuple(sorted(self._forms[index].items())),
             )
             for index, cells in sorted(self._cells.items())
         ]
+
+
+def _together(cells: Sequence[bytes | None]) -> bytes:
+    """Return cells as bytes that no other cells give, whatever the engine's encoding of rows."""
+    return b"".join(b"-" if cell is None else b"%d:%b" % (len(cell), cell) for cell in cells)
 
 
 class Passing(Protocol):
@@ -276,48 +286,3 @@ def sweep_with(
             sighting.row_digests[table.store, table.label] = passing.row_digests
         sighting.traces += passing.traces()
     return sighting
-
-
-def resolve(store_set: StoreSet, manifest: Manifest, closure: Closure) -> Closure:
-    """Freeze the closure: add the numbers that the alias tables tie to the wa_id.
-
-    The tables are read whole on the client, so that no number is sent to the server.
-    """
-    numbers = Matcher(closure)
-    ties: list[tuple[bytes, bytes]] = []
-    with store_set.snapshot():
-        for table in store_set.tables():
-            description = manifest.table(table.store, table.label)
-            if description and description.alias:
-                store_set.scan(
-                    table, _TieFinder(store_set, table, description.alias, numbers, ties)
-                )
-    return freeze(closure.wa_id, ties)
-
-
-class _TieFinder:
-    """Collect the (phone, JID) pairs of one alias table that may concern the subject."""
-
-    def __init__(
-        self,
-        store_set: StoreSet,
-        table: TableSchema,
-        alias: tuple[str, str],
-        matcher: Matcher,
-        ties: list[tuple[bytes, bytes]],
-    ) -> None:
-        names = [column.name for column in table.columns]
-        if not set(alias) <= set(names):
-            raise StoreError(
-                f"{table.store}.{table.label} lacks {' or '.join(alias)}, which tie a phone number "
-                "to a JID: without them the identity closure is incomplete."
-            )
-        self._phone, self._jid = (names.index(name) for name in alias)
-        self._decode = store_set.decoder(table)
-        self._candidate = matcher.candidate
-        self._ties = ties
-
-    def __call__(self, rows: Sequence[bytes]) -> None:
-        for row in filter(self._candidate, rows):
-            cells = self._decode(row)
-            self._ties.append((cells[self._phone] or b"", cells[self._jid] or b""))
