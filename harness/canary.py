@@ -150,7 +150,8 @@ def _message_id(number: str) -> str:
 
 
 def _packed(number: str) -> bytes:
-    return b"\x80\x11\x86" + bytes.fromhex(number)
+    packed = bytes.fromhex(number + "f" * (len(number) % 2))
+    return bytes((0x80, 0x11, 0x80 | len(packed))) + packed
 
 
 def _filler(column: Column, key: int) -> Value:
