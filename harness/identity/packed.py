@@ -19,7 +19,6 @@ _FLAG: Final = 0x11
 # In every sample, whose numbers had 11 digits: the second byte may not be what it seems.
 _SEEN: Final = b"\x11\x86"
 _SEEN_BYTES: Final = 6
-_MOST_BYTES: Final = 10
 _CONTINUED: Final = 0x80
 _LAST_DIGIT: Final = 9
 UTF_16: Final = ("utf-16-le", "utf-16-be")
@@ -126,24 +125,16 @@ def _packed_decimals(data: bytes, identifier: Identifier, *, only_framed: bool) 
 
 def _is_framed(data: bytes, start: int, end: int) -> bool:
     """Tell whether the bytes before say that a number of just this size follows."""
-    frame = bytes((_FLAG, _FRAME | (end - start)))
     before = data[max(0, start - 2) : start]
-    if before == frame:
+    if before == bytes((_FLAG, _FRAME | (end - start))):
         return True
-    if before == _SEEN:
-        # Of another size: unless what follows is a number of the size that is said.
-        return end - start > _SEEN_BYTES or not _is_decimal(data[start : start + _SEEN_BYTES])
-    return before[-1:] == frame[1:] and not _longer_framed(data, start, end)
+    # Of another size than is said: unless a number of the size that is said stands there.
+    longer = end - start > _SEEN_BYTES or not _is_decimal(data[start : start + _SEEN_BYTES])
+    return before == _SEEN and longer
 
 
 def _is_decimal(packed: bytes) -> bool:
     return len(packed) == _SEEN_BYTES and packed.hex().removesuffix("f").isdecimal()
-
-
-def _longer_framed(data: bytes, start: int, end: int) -> bool:
-    """Tell whether a frame further back holds a longer number that ends where this one does."""
-    frames = range(max(0, end - _MOST_BYTES - 1), start - 1)
-    return any(data[at] == _FRAME | (end - at - 1) for at in frames)
 
 
 def _ends_at_nibbles(data: bytes, start: int, end: int, identifier: Identifier) -> bool:
@@ -151,7 +142,7 @@ def _ends_at_nibbles(data: bytes, start: int, end: int, identifier: Identifier) 
     before = data[start - 1] & 0xF if start else 0xF
     padded = len(identifier.digits) % 2
     behind = data[end] >> 4 if end < len(data) and not padded else 0xF
-    return before > _LAST_DIGIT and behind > _LAST_DIGIT and not _longer_framed(data, start, end)
+    return before > _LAST_DIGIT and behind > _LAST_DIGIT
 
 
 def _utf_16(

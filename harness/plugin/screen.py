@@ -20,10 +20,10 @@ from harness.plugin.staging import Stage
 
 SCOPE: Final = Scope(
     searched=(
-        "every column of every table of every database of the set, for plain forms of the number",
+        "every column of every table of every database of the set, for each form in the README",
     ),
     not_searched=(
-        "encoded forms",
+        "national and compressed forms",
         "large objects and schema definitions",
         "logs",
         "media",

@@ -17,10 +17,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
+import allure
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 
 from harness import config, history, manifest
 from harness.errors import HarnessError, ServerError, TraceFoundError
+from harness.evidence.forms import FormLine, account, as_csv
 from harness.evidence.session import Session
 from harness.judge import Run, judge_run, runs_of, unpredicted
 from harness.model import (
@@ -72,6 +74,11 @@ class Recorded:
             HarnessError: The run does not tell.
         """
         self.require_none(*FindingKind)
+
+    @property
+    def forms(self) -> tuple[FormLine, ...]:
+        """In which forms the subject was planted, seen and left, column by column."""
+        return account(self.run)
 
     @property
     def changed_rows(self) -> int:
@@ -143,6 +150,15 @@ class Stage:
             return CASES
         named = tuple(case for case in CASES if case.routine_in is Part.JUDGED)
         return named + crowded(self.request.population)
+
+    def named(self, name: str) -> Case:
+        """Return the named case of that name."""
+        return next(case for case in CASES if case.name == name)
+
+    def attach_forms(self, recorded: Recorded) -> None:
+        """Attach the table of forms to the report of the scenario that is running."""
+        kind = allure.attachment_type.CSV
+        allure.attach(as_csv(recorded.forms), "forms planted, seen and left", kind)
 
     def recorded(self, engine: EngineChoice, case: Case, routine: str) -> Recorded:
         """Return the recorded run of a named case, acting only the first time."""
