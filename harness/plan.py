@@ -163,7 +163,11 @@ def inspect(store_set: StoreSet, subject: Party, canary: Party) -> Inspection:
         passes.append(_PairedPass(store_set, *both))
         return passes[-1]
 
-    sighting = sweep_with(store_set, begin, located=True)
+    sighting = sweep_with(
+        store_set,
+        begin,
+        lambda table, passing: store_set.scan(table, passing.consume, located=True),
+    )
     return Inspection(
         sighting=sighting,
         plan=_plan([passing.subject.plan for passing in passes]),

@@ -7,6 +7,7 @@ can, now or years later.
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections import Counter, defaultdict
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 Recorder = Callable[[Record], None]
 DIGEST_KEY_BYTES: Final = 32
 HARDENED: Final = "hardened"
+CONNECTIONS: Final = min(4, os.cpu_count() or 1)
+"""How many connections read a large table outside the transaction of an erasure."""
 SHOWN_ROWS: Final = 100
 """How many rows that differ are told one by one, for each table."""
 ROUNDS: Final = 3
@@ -194,7 +197,9 @@ class _Operation:
     def _observe(self, part: Part, moment: Moment, search: Search) -> Observed:
         with self._phase(f"sweep {moment}"):
             started_s = time.monotonic()
-            sighting = sweep(self._sets[part], search)
+            # A few rows are not worth a second connection.
+            connections = CONNECTIONS if self._rehearsal.case.bulk else 1
+            sighting = sweep(self._sets[part], search, connections)
             return self._saw(part, moment, sighting, started_s)
 
     def _saw(self, part: Part, moment: Moment, sighting: Sighting, started_s: float) -> Observed:

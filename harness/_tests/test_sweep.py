@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from harness.config import RunConfig
 from harness.errors import StoreError
 from harness.identity import Closure, WaId
 from harness.manifest import Manifest
-from harness.model import EngineKind, Secret, SeedRow, TableState
+from harness.model import EngineKind, Secret, SeedRow, TableSchema, TableState
 from harness.population.cases import showcase
 from harness.population.people import mapped_person, person
 from harness.population.rows import rows_of
@@ -18,6 +19,7 @@ from harness.population.world import World
 from harness.run import planted
 from harness.stores import StoreSet, connect
 from harness.stores.aliases import resolve
+from harness.stores.protocol import Consumer
 from harness.stores.sweep import Search, Sighting, sweep
 
 KEY = b"k" * 32
@@ -254,3 +256,76 @@ def test_zeros_that_are_only_shown_are_not_read(store_set: StoreSet, described: 
         assert [trace.table for trace in seen(store_set, described).traces] == ["filled"]
     finally:
         store_set.execute("waweb", "DROP TABLE filled")
+
+
+def scattered(store_set: StoreSet) -> None:
+    """Insert few messages whose keys are far apart, some of them naming the subject."""
+    keys = [-7, 1, 24_999, 25_000, 50_000, 75_000, 99_999, 100_000]
+    store_set.insert(
+        SeedRow(
+            "messageStore",
+            "messages",
+            {
+                "_id": key,
+                "key_remote_jid": person(1).jid,
+                "key_from_me": 0,
+                "key_id": f"k{key}",
+                "data": f"call {SUBJECT.phone}" if key % 2 else "call nobody",
+            },
+        )
+        for key in keys
+    )
+
+
+@pytest.mark.parametrize("connections", [2, 3, 4, 7])
+def test_several_connections_see_what_one_sees(
+    store_set: StoreSet, described: Manifest, connections: int
+) -> None:
+    """A table read in parts, side by side, gives the same states, traces and digests."""
+    scattered(store_set)
+    search = Search(described, CLOSURE, KEY, keep_rows=True)
+    (messages,) = (t for t in store_set.tables() if t.name == "messages")
+    assert len(store_set.parts(messages, connections)) == connections
+    alone, together = sweep(store_set, search), sweep(store_set, search, connections)
+    assert (together.tables, together.traces) == (alone.tables, alone.traces)
+    assert together.row_digests == alone.row_digests
+    assert together.size_bytes == alone.size_bytes
+    assert states(together)["messageStore", "messages"].mention_rows == 4
+
+
+def test_a_small_table_is_read_whole(seeded: StoreSet) -> None:
+    """Tables with few keys, or without an integer key, are one part."""
+    assert {part for table in seeded.tables() for part in seeded.parts(table, 4)} == {""}
+
+
+def test_a_part_that_cannot_be_read_leaves_the_table_unsearched(
+    store_set: StoreSet, described: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When one of several connections fails, the whole table counts as not searched."""
+    scattered(store_set)
+    real = type(store_set).scan
+
+    def scan(self: StoreSet, table: TableSchema, consume: Consumer, **how: Any) -> int:
+        if how.get("part", "").startswith(("`_id` >=", '"_id" >=')):
+            raise StoreError("no rights")
+        return real(self, table, consume, **how)
+
+    monkeypatch.setattr(type(store_set), "scan", scan)
+    sighting = sweep(store_set, Search(described, CLOSURE, KEY), 2)
+    assert [(one.store, one.table) for one in sighting.unsearched] == [("messageStore", "messages")]
+    assert ("messageStore", "messages") not in states(sighting)
+
+
+@on_postgres
+def test_parts_share_one_snapshot(store_set: StoreSet, described: Manifest) -> None:
+    """On PostgreSQL a connection beside reads the snapshot of the first, not what came since."""
+    (messages,) = (t for t in store_set.tables() if t.name == "messages")
+    writer = connect(store_set.config, [store.name for store in described.stores])
+    rows: list[bytes] = []
+    with store_set.snapshot():
+        store_set.scan(messages, rows.extend)
+        scattered(writer)
+        with store_set.beside("messageStore") as other:
+            other.scan(messages, rows.extend)
+    writer.close()
+    assert rows == []

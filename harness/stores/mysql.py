@@ -8,6 +8,7 @@ before PyMySQL sees them (PyMySQL is pinned, and the decoder is tested against i
 from __future__ import annotations
 
 import io
+import re
 import ssl
 import struct
 from collections import Counter, defaultdict
@@ -31,7 +32,15 @@ from harness.model import (
 )
 from harness.stores.mysql_changes import HAZARDS, REFERENCES, Statements, quoted, selected
 from harness.stores.mysql_load import LOCAL_IS_OFF, insert_many, load_local
-from harness.stores.protocol import Consumer, Decoder, fold, in_chunks, unreachable
+from harness.stores.protocol import (
+    Consumer,
+    Decoder,
+    StoreSet,
+    cut,
+    fold,
+    in_chunks,
+    unreachable,
+)
 
 _CONNECT_TIMEOUT_S: Final = 10
 # CR_SERVER_GONE_ERROR and kin, ER_ACCESS_DENIED, ER_CON_COUNT, ER_SERVER_SHUTDOWN,
@@ -48,6 +57,8 @@ _header: Final = struct.Struct("<I").unpack_from
 # A row may begin with the same byte as the end of rows, but is longer than that packet.
 _LONGEST_END: Final = 8
 _END_OF_ROWS, _ERROR, _NULL = 0xFE, 0xFF, 0xFB
+
+_INTEGER: Final = re.compile(r"(big|medium)?int\b")
 
 # Separate queries, since 5.6 opens every table once more for a join.
 _TABLES = """
@@ -172,10 +183,33 @@ class MySqlStoreSet:
     def _source(self, table: TableSchema) -> str:
         return f"{quoted(self.databases()[table.store])}.{quoted(table.name)}"
 
-    def scan(self, table: TableSchema, consume: Consumer, *, located: bool = False) -> int:
+    def parts(self, table: TableSchema, most: int) -> tuple[str, ...]:
+        types = {column.name: column.type_name for column in table.columns}
+        if most < 2 or len(table.key) != 1 or not _INTEGER.match(types[table.key[0]]):  # noqa: PLR2004
+            return ("",)
+        key = quoted(table.key[0])
+        ((lowest, highest),) = self._rows(
+            f"SELECT min({key}), max({key}) FROM {self._source(table)}"
+        )
+        return cut(key, lowest, highest, most)
+
+    @contextmanager
+    def beside(self, store: str) -> Iterator[StoreSet]:
+        del store  # one connection reaches them all
+        other = MySqlStoreSet(self.config, self._names)
+        try:
+            with other.snapshot():
+                yield other
+        finally:
+            other.close()
+
+    def scan(
+        self, table: TableSchema, consume: Consumer, *, located: bool = False, part: str = ""
+    ) -> int:
         del located  # a row's key is in the row itself
         columns = ", ".join(selected(column) for column in table.columns)
-        return self._read(f"SELECT {columns} FROM {self._source(table)}", consume)
+        where = f" WHERE {part}" if part else ""
+        return self._read(f"SELECT {columns} FROM {self._source(table)}{where}", consume)
 
     def split(self, row: bytes) -> tuple[bytes, bytes]:
         return b"", row

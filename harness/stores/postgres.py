@@ -29,7 +29,15 @@ from harness.model import (
 from harness.stores.bulk_text import buffers
 from harness.stores.postgres_quoting import quoted
 from harness.stores.postgres_rows import LOCATOR_BYTES, Sink, decoder, locator, sent
-from harness.stores.protocol import Consumer, Decoder, fold, in_chunks, unreachable
+from harness.stores.protocol import (
+    Consumer,
+    Decoder,
+    StoreSet,
+    cut,
+    fold,
+    in_chunks,
+    unreachable,
+)
 
 _CONNECT_TIMEOUT_S: Final = 10
 _MAINTENANCE_DATABASE: Final = "postgres"
@@ -52,6 +60,14 @@ _TABLES = """
     WHERE c.relkind IN ('r', 'm')
       AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_t%'
     ORDER BY n.nspname, c.relname, a.attnum"""
+
+_INTEGER_KEY = """
+    SELECT a.attname
+    FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+    WHERE n.nspname = %s AND c.relname = %s AND i.indisprimary AND i.indnatts = 1
+      AND a.atttypid IN ('int4'::regtype, 'int8'::regtype)"""
 
 _HAZARDS = """
     SELECT n.nspname, c.relname, 'a trigger fires on changes'
@@ -216,7 +232,32 @@ class PostgresStoreSet:
     def bare(self, rows: Sequence[bytes]) -> Sequence[bytes]:
         return [row[LOCATOR_BYTES:] for row in rows]
 
-    def scan(self, table: TableSchema, consume: Consumer, *, located: bool = False) -> int:
+    def parts(self, table: TableSchema, most: int) -> tuple[str, ...]:
+        database = self.databases()[table.store]
+        keys = self._rows(database, _INTEGER_KEY, (table.namespace, table.name)) if most > 1 else []
+        if not keys:
+            return ("",)
+        key, source = quoted(keys[0][0]), f"{quoted(table.namespace)}.{quoted(table.name)}"
+        ((lowest, highest),) = self._rows(
+            database, f"SELECT min({key}), max({key}) FROM ONLY {source}"
+        )
+        return cut(key, lowest, highest, most)
+
+    @contextmanager
+    def beside(self, store: str) -> Iterator[StoreSet]:
+        database = self.databases()[store]
+        ((snapshot,),) = self._rows(database, "SELECT pg_export_snapshot()")
+        other = PostgresStoreSet(self.config, (store,))
+        try:
+            other._run(database, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            other._run(database, f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+            yield other
+        finally:
+            other.close()
+
+    def scan(
+        self, table: TableSchema, consume: Consumer, *, located: bool = False, part: str = ""
+    ) -> int:
         columns = ", ".join(["ctid"] * located + [sent(column) for column in table.columns])
         source = f"{quoted(table.namespace)}.{quoted(table.name)}"
         sink = Sink(consume)
@@ -227,7 +268,8 @@ class PostgresStoreSet:
             self._connection(database).cursor() as cursor,
         ):
             # ONLY: a child table's rows are read with the child.
-            query = f"SELECT {columns} FROM ONLY {source}"
+            where = f" WHERE {part}" if part else ""
+            query = f"SELECT {columns} FROM ONLY {source}{where}"
             cursor.copy_expert(f"COPY ({query}) TO STDOUT (FORMAT binary)", sink)
         sink.flush()
         return sink.size_bytes

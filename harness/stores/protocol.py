@@ -16,6 +16,8 @@ from harness.config import RunConfig
 from harness.model import Hazard, Located, Reference, Replacement, SeedRow, TableSchema
 
 _TEMPLATE_PORT: Final = 3306
+_WORTH_CUTTING: Final = 50_000
+"""The rows, as far as keys tell, below which another connection costs more than it saves."""
 T = TypeVar("T")
 
 Consumer = Callable[[Sequence[bytes]], object]
@@ -52,14 +54,31 @@ class StoreSet(Protocol):
         """Read all that is scanned inside from one consistent, read-only snapshot per database."""
         ...
 
-    def scan(self, table: TableSchema, consume: Consumer, *, located: bool = False) -> int:
+    def parts(self, table: TableSchema, most: int) -> tuple[str, ...]:
+        """Cut a table along its integer key; return a condition for each part, at most `most`.
+
+        Each row is in exactly one part. A table that is small, or has no such key, is one part,
+        whose condition is empty.
+        """
+        ...
+
+    def beside(self, store: str) -> AbstractContextManager[StoreSet]:
+        """Open another connection that reads a store inside `snapshot`, for use in a thread.
+
+        On PostgreSQL it reads the very same snapshot, on MySQL one of its own.
+        """
+        ...
+
+    def scan(
+        self, table: TableSchema, consume: Consumer, *, located: bool = False, part: str = ""
+    ) -> int:
         """Hand every row, encoded, to `consume`, in no particular order; return bytes read.
 
         Rows come in batches of about 64 KiB, which is what makes the search cheap: a batch is
         searched as one text, and its rows are looked at one by one only if it holds something.
         Rows stream: memory does not grow with the table. The encoding is the same for
         equal values in every session, whatever the server's or the client's locale. With
-        `located`, rows come with their locator and want `split`.
+        `located`, rows come with their locator and want `split`; with `part`, one of `parts`.
         """
         ...
 
@@ -151,6 +170,17 @@ def in_chunks(rows: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:
     """Cut a sequence into pieces of at most `size`."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
+
+
+def cut(column: str, lowest: int | None, highest: int | None, most: int) -> tuple[str, ...]:
+    """Return conditions that cut the values of an integer column into at most `most` parts."""
+    if lowest is None or highest is None or highest - lowest < _WORTH_CUTTING:
+        return ("",)
+    step = (highest - lowest) // most + 1
+    bounds = range(lowest + step, highest + 1, step)
+    lower = ["", *(f"{column} >= {bound}" for bound in bounds)]
+    upper = [*(f"{column} < {bound}" for bound in bounds), ""]
+    return tuple(" AND ".join(filter(None, ends)) for ends in zip(lower, upper, strict=True))
 
 
 def fold(names: Iterable[str], present: Iterable[str], prefix: str) -> dict[str, str]:

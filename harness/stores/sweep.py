@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Protocol
+from threading import Event
+from typing import Protocol, TypeVar
 
 from harness.errors import ConflictError, StoreError, StoreUnreachableError
 from harness.identity import NOBODY, Closure, Filter, Matcher
@@ -199,6 +202,22 @@ class TablePass:
         row_hash.update(row)
         return row_hash.digest()
 
+    def merge(self, other: TablePass) -> None:
+        """Add what a pass over another part of the same table saw."""
+        for mine, theirs in (
+            (self._bystanders, other._bystanders),
+            (self._mentions, other._mentions),
+        ):
+            mine.rows += theirs.rows
+            mine.total += theirs.total
+        self._subject_rows += other._subject_rows
+        self.masked_rows += other.masked_rows
+        self._cells.update(other._cells)
+        for index, forms in other._forms.items():
+            self._forms[index].update(forms)
+        if self.row_digests is not None and other.row_digests is not None:
+            self.row_digests.update(other.row_digests)
+
     def state(self) -> TableState:
         """Return the table's rows by class and its digests."""
         return TableState(
@@ -235,10 +254,6 @@ class Passing(Protocol):
 
     row_digests: Counter[bytes] | None
 
-    def consume(self, rows: Sequence[bytes]) -> object:
-        """Take a batch of encoded rows."""
-        ...
-
     def state(self) -> TableState:
         """Return the table's rows by class and its digests."""
         ...
@@ -248,25 +263,75 @@ class Passing(Protocol):
         ...
 
 
-def sweep(store_set: StoreSet, search: Search) -> Sighting:
+P = TypeVar("P", bound=Passing)
+
+
+def sweep(store_set: StoreSet, search: Search, connections: int = 1) -> Sighting:
     """Search and fingerprint every column of every table of every store present.
 
-    The stores are read as they are now, from one snapshot per database. A table that the
+    The stores are read as they are now, from one snapshot per database; with several
+    `connections`, large tables are read in as many parts side by side. A table that the
     server will not let us read is listed as not searched; it is never passed over.
 
     Raises:
         StoreUnreachableError: The server went away, so nothing was seen in full.
     """
+
+    def begin(table: TableSchema) -> TablePass:
+        return TablePass(store_set, table, search)
+
+    def scan(table: TableSchema, passing: TablePass) -> int:
+        parts = store_set.parts(table, connections)
+        if len(parts) == 1:
+            return store_set.scan(table, passing.consume)
+        passes = [begin(table) for _ in parts]
+        size_bytes = _side_by_side(store_set, table, list(zip(parts, passes, strict=True)))
+        for one in passes:
+            passing.merge(one)
+        return size_bytes
+
     with store_set.snapshot():
-        return sweep_with(
-            store_set, lambda table: TablePass(store_set, table, search), located=False
-        )
+        return sweep_with(store_set, begin, scan)
+
+
+def _side_by_side(
+    store_set: StoreSet, table: TableSchema, parts: Sequence[tuple[str, TablePass]]
+) -> int:
+    """Read the parts of a table at the same time, each through a connection of its own."""
+    stopped = Event()
+
+    def read(other: StoreSet, part: str, passing: TablePass) -> int:
+        def consume(rows: Sequence[bytes]) -> None:
+            if stopped.is_set():
+                raise _StoppedError
+            passing.consume(rows)
+
+        return other.scan(table, consume, part=part)
+
+    with ExitStack() as stack:
+        others = [stack.enter_context(store_set.beside(table.store)) for _ in parts]
+        threads = stack.enter_context(ThreadPoolExecutor(len(parts)))
+        reading = [
+            threads.submit(read, other, *one) for other, one in zip(others, parts, strict=True)
+        ]
+        try:
+            return sum(future.result() for future in reading)
+        except BaseException:
+            # What the others read is of no use any more.
+            stopped.set()
+            raise
+
+
+class _StoppedError(Exception):
+    """Another part of the table could not be read, or the run was interrupted."""
 
 
 def sweep_with(
-    store_set: StoreSet, begin: Callable[[TableSchema], Passing], *, located: bool
+    store_set: StoreSet,
+    begin: Callable[[TableSchema], P],
+    scan: Callable[[TableSchema, P], int],
 ) -> Sighting:
-    """Make one pass over every table with the passes that `begin` returns.
+    """Make one pass over every table, with the passes that `begin` returns and `scan` feeds.
 
     Raises:
         StoreUnreachableError: The server went away, so nothing was seen in full.
@@ -275,7 +340,7 @@ def sweep_with(
     for table in store_set.tables():
         passing = begin(table)
         try:
-            sighting.size_bytes += store_set.scan(table, passing.consume, located=located)
+            sighting.size_bytes += scan(table, passing)
         except (StoreUnreachableError, ConflictError):
             raise
         except StoreError as error:
