@@ -7,6 +7,7 @@ Nothing is asserted: seconds differ from machine to machine, and so do ratios.
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,12 +20,12 @@ from typing import Final
 from harness import config as run_config
 from harness import manifest, routines
 from harness.config import RunConfig
-from harness.identity import Closure
+from harness.identity import Closure, Filter
 from harness.model import EngineChoice, EngineKind, Erased, Failed, Observed, Part, Record
 from harness.population.bulk import Bulk, crowd
 from harness.population.cases import Case, showcase
 from harness.population.people import person
-from harness.run import HARDENED, Rehearsal, _Operation
+from harness.run import CONNECTIONS, HARDENED, Rehearsal, _Operation
 from harness.servers import parse_choice, running
 from harness.stores import StoreSet, connect, ddl
 from harness.stores.aliases import resolve
@@ -41,6 +42,7 @@ KEY: Final = bytes(32)
 MIB: Final = 1 << 20
 _TIMES: Final = 3
 _SHORT_S: Final = 0.1
+_BATCH_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,9 @@ class Bench:
         sys.stderr.write(f"{self.engine}: {found}\n")
         yield Line("sweep (hashing patched out)", searched, grep, grepped.duration_s)
         yield Line("sweep and fingerprint", swept, grep, grepped.duration_s, "at most 1")
+        beside = measured(partial(self._with, self.config, _sweep_beside), _TIMES)
+        yield Line(f"the same, {CONNECTIONS} connections", beside, grep, grepped.duration_s)
+        yield self._filter()
         marked = measured(partial(self._with, self.config, _fingerprint), _TIMES)
         summed = measured(partial(yardsticks.checksum, self.config, STORES), _TIMES)
         on_mysql = self.engine.kind is EngineKind.MYSQL
@@ -141,6 +146,19 @@ class Bench:
         yield Line("fingerprint", marked, command, summed.duration_s)
         aim = "at most 2" if on_mysql else ""
         yield Line("sweep and fingerprint", swept, command, summed.duration_s, aim)
+
+    def _filter(self) -> Line:
+        """Compare the filter alone, on rows as they are sent, with grep for one literal."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "rows"
+            self._with(self.config, partial(_save_rows, path=path))
+            size_bytes = path.stat().st_size
+            own = measured(partial(_filter_file, path), _TIMES)
+            command = ("grep", "-c", "-a", SUBJECT.number, str(path))
+            grepped = measured(partial(subprocess.run, command, capture_output=True), _TIMES)
+        speed = size_bytes / own.duration_s / 1e6
+        piece = f"filter alone, {speed:.0f} MB/s (aim: over 300)"
+        return Line(piece, own, "grep -c for one spelling, same file", grepped.duration_s)
 
     # --- erasing ------------------------------------------------------------------------
 
@@ -165,7 +183,7 @@ class Bench:
         records: list[Record] = []
         rehearsal = Rehearsal(
             run="bench",
-            case=CASE,
+            case=replace(CASE, bulk=self.bulk),
             engine=self.engine,
             sets={Part.JUDGED: store_set},
             manifest=MANIFEST,
@@ -205,6 +223,23 @@ def _search(store_set: StoreSet) -> Sighting:
 
 def _sweep(store_set: StoreSet) -> int:
     return sum(trace.cells for trace in _search(store_set).traces)
+
+
+def _sweep_beside(store_set: StoreSet) -> int:
+    closure = resolve(store_set, MANIFEST, Closure(CASE.wa_id))
+    return len(sweep(store_set, Search(MANIFEST, closure, KEY), CONNECTIONS).traces)
+
+
+def _save_rows(store_set: StoreSet, path: Path) -> None:
+    with path.open("wb") as stream:
+        for table in store_set.tables():
+            store_set.scan(table, stream.writelines)
+
+
+def _filter_file(path: Path) -> int:
+    candidate = Filter(Closure(CASE.wa_id).identifiers)
+    with path.open("rb") as stream:
+        return sum(1 for batch in iter(partial(stream.read, _BATCH_BYTES), b"") if candidate(batch))
 
 
 def _sweep_only(store_set: StoreSet) -> int:
