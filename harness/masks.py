@@ -7,6 +7,7 @@ the same mask in every store and every form, so that what belonged together stil
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable
 from itertools import combinations
@@ -51,6 +52,11 @@ class Masks:
                 "A mask drawn for this run cannot be told from what stands beside it here: run "
                 "again, and other masks are drawn."
             )
+        if _was_json(cell) and not _is_json(masked):
+            raise MaskError(
+                "An identifier stands where no mask would leave the document JSON: erase this "
+                "cell by hand."
+            )
         return masked
 
     def unmask(self, cell: bytes, representation: Representation) -> bytes:
@@ -60,6 +66,18 @@ class Masks:
         had replaced anything but its own identifier would turn into something else.
         """
         return self._finds_masks.replace(cell, representation, self._numbers)
+
+
+def _was_json(cell: bytes) -> bool:
+    return cell[:1] in {b"{", b"["} and _is_json(cell)
+
+
+def _is_json(cell: bytes) -> bool:
+    try:
+        json.loads(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _alike(one: Identifier, other: Identifier) -> bool:

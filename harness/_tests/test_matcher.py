@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+import signal
 from collections import Counter
 from dataclasses import replace
 from functools import cache
@@ -78,7 +79,14 @@ def test_each_encoding_of_a_neighbour_is_somebody_elses(encoding: Encoding) -> N
         f"{AREA}, {LINE}",
         f"{AREA}\n{LINE}",
         f"{AREA}: {LINE}",
-        f"{AREA}     {LINE}",
+        f"{AREA}. {LINE}",
+        f"{NUMBER[:2]}.{NUMBER[2:]},-47.1",
+        f"{NUMBER}%32",
+        f"{NUMBER}\\u0032",
+        f"44=\r\n{NUMBER}",
+        f"TEL:44\r\n {NUMBER}",
+        f"44\u200b{NUMBER}",
+        f"{AREA}{' ' * 7}{LINE}",
     ],
     ids=lambda text: text.replace(AREA, "A").replace(LINE, "L").replace("1 541 555 0123", "N"),
 )
@@ -105,6 +113,23 @@ def test_a_longer_number_is_somebody_elses(text: str) -> None:
         f"a\\n{NUMBER}",
         f"{NUMBER} {AREA}",
         f"TEL:{AREA}\r\n {LINE}",
+        f'{{"a": "TEL:{AREA}\\r\\n {LINE}"}}',
+        f'{{"a": "TEL:{AREA}=\\r\\n{LINE}"}}',
+        "14:10:01 1 541 555 0123",
+        f"10:00 3 {NUMBER}",
+        "1. 1 541 555 0123",
+        "phone=%2B1+541+555+0123&x=1",
+        "body=Call+me+%2B1+%28541%29+555-0123",
+        "%2B1%E2%80%AF541%E2%80%AF5550123",
+        "TEL:+1=E2=80=91541=E2=80=915550123",
+        "%252B1%2520541%25205550123",
+        f"x%2520{NUMBER}",
+        "+1  (541) -  555 -  0123",
+        f"{AREA}\u200b{LINE}",
+        f"\ue000{NUMBER}\ue000",
+        f"\\ue000{NUMBER}",
+        f"[{NUMBER}] 21/11/26",
+        f"+{NUMBER} 10:15",
     ],
     ids=lambda text: text.replace(AREA, "A").replace(LINE, "L").replace("1 541 555 0123", "N"),
 )
@@ -221,6 +246,111 @@ def test_the_filter_lets_through_whatever_is_found(cell: bytes, hay: str) -> Non
     mixed = cell[:30] + hay.encode() + cell[30:]
     if matcher.hits(mixed, BLOB):
         assert matcher.candidate(mixed)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        ("4917012345" + "67", "+{} 10 Uhr"),
+        ("4917012345" + "67", "+49 170 1234567 10:15"),
+        ("9198765432" + "10", "+{} 10:15"),
+        ("9198765432" + "10", "[+91 98765 43210] 21/11/26 hi"),
+        ("7916123" + "4567", "+7 916 123-45-67 2024"),
+        ("6591234" + "567", "1. 65 9123 4567"),
+    ],
+    ids=["Germany", "Germany, grouped", "India", "India, grouped", "Russia", "Singapore"],
+)
+def test_what_follows_a_number_is_not_part_of_it(number: str, text: str) -> None:
+    """Where a plan has numbers of many lengths, a time or a date behind a number is still none of it."""
+    cell = text.format(number).encode()
+    assert len(matcher_of(number).hits(cell, TEXT)) == 1
+
+
+@settings(max_examples=2_000)
+@given(
+    number=st.sampled_from(NUMBERS),
+    separators=st.lists(st.sampled_from([*" -./()", ""]), min_size=15, max_size=15),
+    skipped=st.integers(0, 80),
+    width=st.sampled_from([64, 76]),
+)
+def test_a_punctuated_number_in_a_code_is_let_through(
+    number: str, separators: list[str], skipped: int, width: int
+) -> None:
+    """In base64, wrapped or not, and in hexadecimal, no way to group a number gets past the filter."""
+    written = "".join(map("".join, zip(number, separators, strict=False))).encode()
+    code = base64.b64encode(b"~" * skipped + written + b"~~~")
+    wrapped = b"\r\n".join(code[at : at + width] for at in range(0, len(code), width))
+    for cell in (code, wrapped, written.hex().encode(), written.hex().upper().encode()):
+        assert matcher_of(number).candidate(cell)
+
+
+SLOW = {
+    "backslashes": b"1541" + b"\\" * 200_000,
+    "digits behind": b"1 541 555 0123" + b" 12" * 60_000,
+    "digits before": b"12 " * 60_000 + b"1 541 555 0123",
+    "itself, blanks": f"{NUMBER} ".encode() * 8_000,
+    "itself, commas": f"{NUMBER},".encode() * 8_000,
+    "itself, base64": base64.b64encode(f"{NUMBER}|".encode() * 8_000),
+    "half escapes": b"=3" * 200_000,
+    "digits": b"9" * 400_000,
+    "blanks": b" " * 400_000,
+}
+
+
+@pytest.mark.parametrize("cell", SLOW.values(), ids=SLOW.keys())
+def test_no_cell_takes_for_ever(cell: bytes) -> None:
+    """Cells made to be slow are searched in the time that their length asks for."""
+    signal.alarm(20)
+    try:
+        MATCHER.hits(cell, BLOB)
+    finally:
+        signal.alarm(0)
+
+
+PIECES = ["1541", "5550123", "\\u", "\\ue000", "%", "=3", "\ue001", "\u0661", "\\ud835"]
+
+
+@settings(max_examples=2_000)
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=5)))
+def test_no_text_breaks_the_matcher(pieces: list[str]) -> None:
+    """Whatever stands in a cell, it is searched without an error."""
+    cell = "".join(pieces).encode("utf-8", "surrogatepass")
+    for kind in Representation:
+        MATCHER.hits(cell, kind)
+
+
+@pytest.mark.parametrize(
+    "text", ["0 {}", "(0){}", "0-{}", "20 1 541 555 0123", "44 1 541 555 0123"], ids=str
+)
+def test_a_mask_is_found_again_whatever_stands_beside_it(text: str) -> None:
+    """What plans say of numbers is not asked of masks, which are no numbers."""
+    cell = text.format(NUMBER).encode()
+    if MATCHER.hits(cell, TEXT):
+        masked = masks_of(NUMBER).mask(cell, TEXT)
+        assert masked != cell
+        assert masks_of(NUMBER).unmask(masked, TEXT) == cell
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        f'{{"a":[\n            {NUMBER}\n  ]}}',
+        f'{{"a":        {NUMBER}}}',
+        f'[{NUMBER}, {{"b": "{NUMBER}"}}]',
+    ],
+    ids=["indented", "blanks", "list"],
+)
+def test_json_stays_json(document: str) -> None:
+    """However a document is laid out, masking leaves it JSON."""
+    masked = masks_of(NUMBER).mask(document.encode(), Representation.JSON)
+    json.loads(masked)
+    assert NUMBER not in masked.decode()
+
+
+def test_json_that_cannot_stay_json_is_refused() -> None:
+    """Where no mask leaves a document JSON, the cell is refused and named."""
+    with pytest.raises(MaskError, match="JSON"):
+        masks_of(NUMBER).mask(f'{{"a": {NUMBER}e0}}'.encode(), Representation.JSON)
 
 
 def test_a_masked_document_is_a_document() -> None:

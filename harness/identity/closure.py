@@ -19,7 +19,8 @@ GROUP_DOMAIN: Final = "g.us"
 LID_DOMAIN: Final = "lid"
 
 _WA_ID = re.compile(r"[1-9][0-9]{6,14}")
-_LID = re.compile(r"[1-9][0-9]{6,19}")
+# Of at most 18 digits, which 64 bits hold.
+_LID = re.compile(r"[1-9][0-9]{6,17}")
 # The user part of a JID, with the number of a linked device where there is one.
 _USER_JID = re.compile(rb"\+?([0-9]+)(?::[0-9]+)?@(s\.whatsapp\.net|c\.us|lid)")
 _PUNCTUATION = re.compile(rb"^00|[+ ().\-]")

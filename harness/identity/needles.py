@@ -17,38 +17,40 @@ from typing import Any, Final
 
 import re2
 
+from harness.identity.escapes import INVISIBLE, SEPARATORS
 from harness.identity.packed import UTF_16, packed_decimal
 from harness.identity.spelling import Identifier
-from harness.identity.written import MOST_SEPARATORS, SEPARATORS
 
 _MEMORY_BYTES: Final = 64 << 20
 _BYTE_BITS, _LETTER_BITS = 8, 6
 
+# Between letters of base64: a wrapped line. In place of a letter: its escape.
+_WRAPPED: Final = rb"(?:[\r\n \t]|\\+[rn])*"
+_PLUS: Final = rb"(?:[+-]|%2[Bb])"
+_SLASH: Final = rb"(?:[/_]|\\+/|%2[Ff])"
+
 # Bytes 0x20 to 0x3F, which hold digits and what stands between them, as base64 writes three
-# of them; `_..._BROKEN` has a byte below 0x30, which no digit has, in one of its places.
-_THREE: Final = rb"[I-P][CDSTijyz][AEIMQUYcgkosw048][g-z0-9+/_-]"
-_THREE_BROKEN: Final = (
-    rb"(?:[I-L][CDSTijyz][AEIMQUYcgkosw048][g-z0-9+/_-]"
-    rb"|[I-P][CSiy][AEIMQUYcgkosw048][g-z0-9+/_-]"
-    rb"|[I-P][CDSTijyz][AEIMQUYcgkosw048][g-v])"
+# of them; and the same with a byte below 0x30, which no digit has, in one of its places.
+_ANY: Final = (rb"[I-P]", rb"[CDSTijyz]", rb"[AEIMQUYcgkosw048]", rb"[g-z0-9+/_-]")
+_BREAKING: Final = {0: rb"[I-L]", 1: rb"[CSiy]", 3: rb"[g-v]"}
+_THREE: Final = _WRAPPED.join(_ANY) + _WRAPPED
+_THREE_BROKEN: Final = b"|".join(
+    _WRAPPED.join((*_ANY[:place], broken, *_ANY[place + 1 :])) + _WRAPPED
+    for place, broken in _BREAKING.items()
 )
 _EDGE: Final = 2
 _CORE: Final = 6
 """The fewest digits that tell a number in base64 from chance."""
 
-# Between letters of base64: a wrapped line. In place of a letter: its escape.
-_WRAPPED: Final = rb"(?:(?:[\r\n \t]|\\+[rn])*)"
-_PLUS: Final = rb"(?:[+-]|%2[Bb])"
-_SLASH: Final = rb"(?:[/_]|\\+/|%2[Ff])"
-
 # Separators of ASCII, and everything below the digits, which has the zeros of UTF-16 and, taken
 # apart into bytes, its separators.
 _BETWEEN: Final = rb"[\x00-\x2f\[\]~\xa0\xad\xb7]"
-_HEX_BETWEEN: Final = rb"(?:20|09|28|29|2[DdEeFf]|5[BbDd]|7[Ee])"
+# As programs escape them; what is no separator is let through as well.
 _ESCAPED_BETWEEN: Final = (
-    rb"%(?:20|09|28|29|2[DEFdef]|5[BDbd]|7[Ee]|[Cc]2%[Aa]0)"
-    rb"|=(?:20|09|28|29|2[DEF]|C2=A0|\r?\n)"
-    rb"|\\+(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[t/])|\r?\n[ \t]"
+    rb"%(?:25)*(?:20|09|28|29|2[B-Fb-f]|5[BDbd]|7[Ee])"
+    rb"|%(?:25)*[C-Fc-f][0-9A-Fa-f](?:%(?:25)*[89ABab][0-9A-Fa-f]){1,2}"
+    rb"|=(?:20|09|28|29|2[B-F]|[C-F][0-9A-F](?:=[89AB][0-9A-F]){1,2})"
+    rb"|=\r?\n|=(?:\\+r)?\\+n|\\+r\\+n|\\+(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[t/])"
 )
 
 
@@ -142,7 +144,8 @@ def _written(one: Identifier) -> bytes:
 
 @cache
 def _between() -> bytes:
-    separators = [one.encode("utf-8") for one in SEPARATORS if not one.isascii()]
+    every = SEPARATORS + INVISIBLE
+    separators = [one.encode("utf-8") for one in every if not one.isascii()]
     return b"(?:" + b"|".join([_BETWEEN, *map(_literal, separators), _ESCAPED_BETWEEN]) + b")*"
 
 
@@ -184,8 +187,19 @@ def _zeros() -> tuple[int, ...]:
 
 
 def _hex_written(one: Identifier) -> bytes:
-    between = _HEX_BETWEEN + b"{0,%d}" % MOST_SEPARATORS
-    return between.join(b"3" + digit.encode("ascii") for digit in one.digits)
+    between = _hex_between()
+    digits = [b"3" + digit.encode("ascii") for digit in one.digits]
+    country, rest = digits[: one.country_digits], digits[one.country_digits :]
+    if not country:
+        return between.join(rest)
+    return between.join((*country, b"(?:30)?", *rest))
+
+
+@cache
+def _hex_between() -> bytes:
+    codes = (one.encode("utf-8").hex() for one in SEPARATORS + INVISIBLE)
+    # The zeros of UTF-16 too.
+    return b"(?:00|(?i:" + "|".join(codes).encode("ascii") + b"))*"
 
 
 def _base64(content: bytes, alignment: int) -> bytes:
@@ -210,6 +224,6 @@ def _broken_base64(digits: int) -> bytes:
     if digits - 2 * _EDGE < _CORE:
         return b"(?:%s){%d}" % (_THREE, threes)
     return b"|".join(
-        b"(?:%s){%d}%s(?:%s){%d}" % (_THREE, before, _THREE_BROKEN, _THREE, threes - 1 - before)
+        b"(?:%s){%d}(?:%s)(?:%s){%d}" % (_THREE, before, _THREE_BROKEN, _THREE, threes - 1 - before)
         for before in range(threes)
     )

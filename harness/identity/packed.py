@@ -7,18 +7,20 @@ Source: the message ids of the client, as far as samples tell: two bytes of flag
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from harness.identity.spelling import Identifier
-from harness.identity.written import writings
+from harness.identity.written import Writing, writings
 
 _FRAME: Final = 0x80
 _FLAG: Final = 0x11
 # In every sample, whose numbers had 11 digits: the second byte may not be what it seems.
 _SEEN: Final = b"\x11\x86"
 _SEEN_BYTES: Final = 6
+# Fewer bytes stand in any binary by chance.
+_UNFRAMED_LEAST: Final = 5
 _CONTINUED: Final = 0x80
 _LAST_DIGIT: Final = 9
 UTF_16: Final = ("utf-16-le", "utf-16-be")
@@ -62,14 +64,24 @@ def packed_decimal(digits: str) -> bytes:
 def in_text(data: bytes, identifiers: Sequence[Identifier]) -> Iterator[Hit]:
     """Yield each place where bytes hold an identifier as text in UTF-8."""
     text = data.decode("utf-8", "surrogateescape")
-    for found in writings(text, identifiers):
+    yield from _in_encoding(text, writings(text, identifiers), "utf-8", "surrogateescape")
 
-        def rewrite(other: Identifier, of: Callable[[Identifier], str] = found.rewrite) -> bytes:
-            return of(other).encode("utf-8", "surrogateescape")
 
-        start = len(text[: found.start].encode("utf-8", "surrogateescape"))
-        size = len(text[found.start : found.end].encode("utf-8", "surrogateescape"))
-        yield Hit(start, start + size, found.identifier, found.form, rewrite, found.whole)
+def _in_encoding(
+    text: str, found: Iterable[Writing], codec: str, errors: str, within: str = ""
+) -> Iterator[Hit]:
+    """Yield what was found in a text as hits in the bytes from which it was decoded."""
+    position = size = 0
+    for one in sorted(found, key=lambda one: one.start):
+
+        def rewrite(other: Identifier, of: Callable[[Identifier], str] = one.rewrite) -> bytes:
+            return of(other).encode(codec, errors)
+
+        # What was counted is not counted again: there may be very many.
+        size += len(text[position : one.start].encode(codec, errors))
+        position = one.start
+        end = size + len(text[position : one.end].encode(codec, errors))
+        yield Hit(size, end, one.identifier, one.form + within, rewrite, one.whole)
 
 
 def in_bytes(
@@ -139,6 +151,8 @@ def _is_decimal(packed: bytes) -> bool:
 
 def _ends_at_nibbles(data: bytes, start: int, end: int, identifier: Identifier) -> bool:
     """Tell whether no decimal digit stands in the half-bytes before and behind."""
+    if end - start < _UNFRAMED_LEAST:
+        return False
     before = data[start - 1] & 0xF if start else 0xF
     padded = len(identifier.digits) % 2
     behind = data[end] >> 4 if end < len(data) and not padded else 0xF
@@ -151,16 +165,14 @@ def _utf_16(
     shifted = b"\0" * offset + data + b"\0" * ((len(data) + offset) % _UNIT_BYTES)
     text = shifted.decode(codec, "surrogatepass")
     seen = _UNSEEN.sub("\ufffd", _MISREAD[codec].sub(_as_low_byte, text))
-    for found in writings(seen, identifiers):
-        if text[found.start : found.end] != seen[found.start : found.end]:
-            continue  # It is read whole in the other order.
-        start = len(text[: found.start].encode(codec, "surrogatepass")) - offset
-        size = len(text[found.start : found.end].encode(codec, "surrogatepass"))
-
-        def rewrite(other: Identifier, of: Callable[[Identifier], str] = found.rewrite) -> bytes:
-            return of(other).encode(codec, "surrogatepass")
-
-        yield Hit(start, start + size, found.identifier, f"{found.form} in UTF-16", rewrite)
+    # What is not the same in both is read whole in the other order.
+    found = (
+        one
+        for one in writings(seen, identifiers, escapes=False)
+        if text[one.start : one.end] == seen[one.start : one.end]
+    )
+    for hit in _in_encoding(text, found, codec, "surrogatepass", " in UTF-16"):
+        yield replace(hit, start=hit.start - offset, end=hit.end - offset, whole=False)
 
 
 def _as_low_byte(match: re.Match[str]) -> str:

@@ -43,13 +43,18 @@ class Identifier:
         """The digits as country code, empty if no plan has it, and national number."""
         return self.digits[: self.country_digits], self.digits[self.country_digits :]
 
+    @property
+    def is_mask(self) -> bool:
+        """Whether it stands in for a number: no number of any plan starts with 0."""
+        return self.digits.startswith("0")
+
     def __repr__(self) -> str:
         return "***"
 
 
 @lru_cache(maxsize=1024)
 def spelled(number: str) -> Identifier:
-    """Return a number of 7 to 20 digits, the first not 0, in its spellings."""
+    """Return a number of 7 to 18 digits, the first not 0, in its spellings."""
     integer = int(number)
     varint = encode_varint(integer)
     return Identifier(

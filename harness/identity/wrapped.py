@@ -20,9 +20,9 @@ Place = tuple[int, int]
 Inner = Callable[[bytes, Sequence[Identifier]], Iterator[Hit]]
 
 # Lines may be wrapped, and a slash or plus sign escaped for JSON or a URL.
-_LETTER: Final = rb"(?:[A-Za-z0-9+/_-]|\\+/|%2[BFbf])"
-_BREAK: Final = rb"(?:\r?\n[ \t]?|(?:\\+r)?\\+n)"
-_BASE64: Final = re.compile(_LETTER + rb"{4,}+(?:" + _BREAK + _LETTER + rb"{4,}+)*")
+_LETTER: Final = rb"(?:[A-Za-z0-9+/_-]|(?<!\\)\\{1,4}+/|%2[BFbf])"
+_BREAK: Final = rb"(?:\r?\n[ \t]?|(?<!\\)(?:\\{1,4}+r)?\\{1,4}+n)"
+_BASE64: Final = re.compile(_LETTER + rb"++(?:" + _BREAK + _LETTER + rb"++)*")
 _TOKEN: Final = re.compile(_BREAK + rb"|(?P<letter>" + _LETTER + rb")")
 _PLAIN_BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]*")
 _HEXADECIMAL: Final = re.compile(rb"[0-9A-Fa-f]{8,}")
@@ -84,10 +84,10 @@ def _recoded(
 ) -> bytes:
     """Return the letters that hold the hit, and what stands between them, with another number."""
     begin = hit.start // _BYTES * _BYTES
-    changed = decoded[begin : hit.start] + hit.rewrite(other) + decoded[hit.end :]
-    code, was = (
-        stretch.encode(content[: len(places) + _BYTES]) for content in (changed, decoded[begin:])
-    )
+    before = decoded[begin : hit.start]
+    behind = decoded[hit.end : hit.end + _LETTERS]
+    contents = (hit.rewrite(other), decoded[hit.start : hit.end])
+    code, was = (stretch.encode(before + content + behind) for content in contents)
     parts: list[bytes] = []
     position = places[0][0]
     for index, (start, end) in enumerate(places):

@@ -9,65 +9,51 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from itertools import accumulate, pairwise
+from functools import cached_property, lru_cache, partial
+from itertools import accumulate, pairwise, takewhile
 from typing import Final
 
 import phonenumbers
 
+from harness.identity.escapes import FILL, INVISIBLE, OPAQUE, SEPARATORS, readings
 from harness.identity.spelling import Identifier, country_digits
 
-SEPARATORS: Final = (
-    " \t()[]./-~\u00a0\u00ad\u00b7\u1680\u180e"
-    + "".join(map(chr, range(0x2000, 0x2016)))
-    + "\u2024\u2027\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u202f\u205f\u2060\u2066\u2067"
-    "\u2068\u2069\u2212\u2215\u3000\ufe63\ufeff\uff08\uff09\uff0d\uff0e\uff0f"
-)
-"""What may stand between the digits of one number, with the invisible marks of pasted ones."""
-
-MOST_SEPARATORS: Final = 4
+MOST_SEPARATORS: Final = 6
 """How many separators may stand between two digits of one number."""
 
-# Where an escape was decoded in place, the characters that are left over.
-_FILL: Final = "\ue000"
-_OPAQUE: Final = "\ue001"
-_ESCAPE: Final = re.compile(
-    r"%[Cc]2%[Aa]0|%(?P<url>[0-9A-Fa-f]{2})|\\+u(?P<json>[0-9A-Fa-f]{4})|\\+x(?P<hex>[0-9A-Fa-f]{2})"
-    r"|=C2=A0|=(?P<plus>2B)|(?<=[0-9])=(?P<printable>20|09|28|29|2[DEF])(?=[=0-9(])"
-    r"|(?P<opaque>=(?:C[3-9]|[DEF][0-9A-F])(?:=[89AB][0-9A-F]){1,3})|(?P<printables>(?:=3[0-9]){7,})|=(?P<at>40)(?=[a-z])"
-    r"|=(?P<soft>\r?\n)|\r?\n(?P<fold>[ \t])|\\+(?P<tab>t)|\\+(?P<slash>/)"
-)
-_MAY_ESCAPE: Final = re.compile(r"[%=\\]|\n[ \t]")
-
-_DIGIT: Final = re.compile(rf"\d{_FILL}*")
-_GROUP: Final = re.compile(rf"(?:\d{_FILL}*)+")
-_SEPARATOR: Final = f"[{re.escape(SEPARATORS)}]{_FILL}*"
-_RUN: Final = re.compile(
-    rf"(?:\d{_FILL}*)+(?:(?:{_SEPARATOR}){{1,{MOST_SEPARATORS}}}+(?:\d{_FILL}*)+)*"
-)
-_PLUS: Final = re.compile(rf"[+\uff0b]{_FILL}*(?:{_SEPARATOR}){{0,2}}$")
+_TOKEN: Final = rf"\d{FILL}*"
+_DIGIT: Final = re.compile(_TOKEN)
+_DIGITS: Final = rf"\d(?:{FILL}*[{INVISIBLE}]{{0,4}}{FILL}*\d)*{FILL}*"
+_GROUP: Final = re.compile(_DIGITS)
+# A dot and a blank end a sentence, or the number of a paragraph.
+_SEPARATOR: Final = rf"(?:[{re.escape(SEPARATORS.replace('.', ''))}{INVISIBLE}]|\.(?! )){FILL}*"
+_BETWEEN: Final = f"(?:{_SEPARATOR}){{1,{MOST_SEPARATORS}}}+"
+_RUN: Final = re.compile(rf"{_DIGITS}(?:{_BETWEEN}{_DIGITS})*")
+_PLUS: Final = re.compile(rf"[+\uff0b]{FILL}*(?:{_SEPARATOR}){{0,2}}$")
 _LONGEST_PLUS: Final = 24
 _NOT_DIGIT: Final = re.compile(r"\D+")
 _EXIT_CODES: Final = ("00", "011")
 _LONGEST: Final = 15
 """The digits of the longest number that E.164 allows."""
+_LONGEST_WHOLE: Final = 64
 _SHORTEST_GROUP: Final = 2
 
 _USER_SUFFIX: Final = re.compile(
-    rf"(?P<device>:{_FILL}*[0-9]+)?@{_FILL}*(?:(?P<lid>lid(?![A-Za-z0-9.]))|s\.whatsapp\.net|c\.us)"
+    rf"(?P<device>:{FILL}*[0-9]+)?@{FILL}*(?:(?P<lid>lid(?![A-Za-z0-9.]))|s\.whatsapp\.net|c\.us)"
 )
-_GROUP_SUFFIX: Final = re.compile(rf"-[0-9]+@{_FILL}*g\.us")
-_JSON_BEFORE: Final = re.compile(r"[:\[,]\s*$")
-_JSON_AFTER: Final = re.compile(r"\s*[,\]}]")
-_NEAR: Final = 8
-_URL_ESCAPE, _QP_ESCAPE, _JSON_ESCAPE = "%", "=", "\\"
+_GROUP_SUFFIX: Final = re.compile(rf"-[0-9]+@{FILL}*g\.us")
+_JSON_BEFORE: Final = re.compile(r'(?:"\s*:|[\[,])\s*$')
+_JSON_AFTER: Final = re.compile(r"\s*(?:[,\]}]|\\+n)")
+_JSON_NEAR: Final = 80
 _ESCAPE_FORMS: Final = {
-    _URL_ESCAPE: "URL-encoded digits",
-    _QP_ESCAPE: "quoted-printable digits",
-    _JSON_ESCAPE: "JSON-escaped digits",
+    "%": "URL-encoded digits",
+    "=": "quoted-printable digits",
+    "\\": "JSON-escaped digits",
 }
+Place = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -87,13 +73,20 @@ class Writing:
     whole: bool
 
 
-def writings(text: str, identifiers: Sequence[Identifier]) -> Iterator[Writing]:
-    """Yield each place where a text holds one of the identifiers, each place once."""
+def writings(
+    text: str, identifiers: Sequence[Identifier], *, escapes: bool = True
+) -> Iterator[Writing]:
+    """Yield each place where a text holds one of the identifiers, each place once.
+
+    Without `escapes`, the text is only read as it stands.
+    """
     seen: set[int] = set()
-    for normal in _readings(text.replace(_FILL, _OPAQUE)):
-        for match in _RUN.finditer(normal):
-            for writing in _Run(text, normal, match.start(), match.end()).search(identifiers):
-                if writing.start not in seen:
+    first = ""
+    for reading in readings(text) if escapes else (text.replace(FILL, OPAQUE),):
+        first = first or reading
+        for match in _RUN.finditer(reading):
+            for writing in _Run(text, reading, match.start(), match.end()).search(identifiers):
+                if writing.start not in seen and not _goes_on(first, writing):
                     seen.add(writing.start)
                     yield writing
     for identifier in identifiers:
@@ -101,29 +94,13 @@ def writings(text: str, identifiers: Sequence[Identifier]) -> Iterator[Writing]:
             yield from _fractions(text, identifier)
 
 
-def _readings(text: str) -> Iterator[str]:
-    """Yield the text with its escapes decoded in place, and as it stands: either may be meant."""
-    if _MAY_ESCAPE.search(text) and (normal := _ESCAPE.sub(_decoded, text)) != text:
-        yield normal
-    yield text
-
-
-def _decoded(match: re.Match[str]) -> str:
-    """Return an escape as the character it means, and fill up to its length."""
-    if match["printables"]:
-        return "".join(token[-1] + _FILL * 2 for token in re.findall("=3[0-9]", match[0]))
-    code = match["url"] or match["json"] or match["hex"] or match["plus"] or match["printable"]
-    if code:
-        # A byte above ASCII is part of a character of several bytes.
-        single = match["json"] or int(code, 16) < 0x80  # noqa: PLR2004
-        character = chr(int(code, 16)) if single else _OPAQUE
-    elif match["tab"] or match["slash"]:
-        character = "\t" if match["tab"] else "/"
-    elif match["at"] or match["opaque"]:
-        character = "@" if match["at"] else _OPAQUE
-    else:
-        character = " "
-    return character + _FILL * (len(match[0]) - 1)
+def _goes_on(decoded: str, writing: Writing) -> bool:
+    """Tell whether an escaped digit stands beside a number that was read without escapes."""
+    before = decoded[max(0, writing.start - _LONGEST_PLUS) : writing.start]
+    behind = decoded[writing.end : writing.end + _LONGEST_PLUS]
+    return (
+        before.endswith(FILL) and before.rstrip(FILL + INVISIBLE)[-1:].isdecimal()
+    ) or behind.lstrip(FILL + INVISIBLE)[:1].isdecimal()
 
 
 class _Run:
@@ -133,109 +110,144 @@ class _Run:
         self._text = text
         self._normal = normal
         self._start, self._end = start, end
-        self._squeezed = _squeeze(normal[start:end])
+        self._digits = _squeeze(normal[start:end])
 
     def search(self, identifiers: Sequence[Identifier]) -> Iterator[Writing]:
         """Yield each place where the run holds one of the identifiers."""
         for identifier in identifiers:
-            if identifier.digits in self._squeezed:
+            if identifier.digits in self._digits:
                 yield from self._occurrences(identifier, identifier.digits, trunk=0)
             country, rest = identifier.split
-            if country and (written := f"{country}0{rest}") in self._squeezed:
+            if country and (written := f"{country}0{rest}") in self._digits:
                 yield from self._occurrences(identifier, written, trunk=len(country))
 
     def _occurrences(self, identifier: Identifier, digits: str, trunk: int) -> Iterator[Writing]:
         """Yield where these digits stand; `trunk` is the place of a zero in brackets, if any."""
-        tokens = [match.span() for match in _DIGIT.finditer(self._normal, self._start, self._end)]
-        sizes = [
-            len(_squeeze(match[0]))
-            for match in _GROUP.finditer(self._normal, self._start, self._end)
-        ]
-        ends = list(accumulate(sizes))
-        at = self._squeezed.find(digits)
+        at = self._digits.find(digits)
         while at >= 0:
-            places = tokens[at : at + len(digits)]
-            if trunk:
-                zero = places.pop(trunk)
-                bracketed = self._normal[zero[0] - 1 : zero[0]], self._normal[zero[1] : zero[1] + 1]
-            if (not trunk or bracketed == ("(", ")")) and self._bounded(
-                at, at + len(digits), sizes, ends
-            ):
+            end = at + len(digits)
+            places = self._places[at:end]
+            bracketed = not trunk or self._in_brackets(places.pop(trunk))
+            if bracketed and self._bounded(at, end, identifier) and not self._is_decimal(places):
                 yield self._writing(identifier, places)
-            at = self._squeezed.find(digits, at + 1)
+            at = self._digits.find(digits, at + 1)
 
-    def _bounded(self, start: int, end: int, sizes: list[int], ends: list[int]) -> bool:
+    @cached_property
+    def _places(self) -> list[Place]:
+        """From where to where each digit reaches."""
+        return [match.span() for match in _DIGIT.finditer(self._normal, self._start, self._end)]
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """How many digits there are up to the end of each group."""
+        groups = _GROUP.finditer(self._normal, self._start, self._end)
+        return list(accumulate(len(_squeeze(match[0])) for match in groups))
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """How many digits there are before each group."""
+        return [0, *self._ends[:-1]]
+
+    def _in_brackets(self, zero: Place) -> bool:
+        return (
+            self._normal[zero[0] - 1 : zero[0]] == "("
+            and self._normal[zero[1] : zero[1] + 1] == ")"
+        )
+
+    def _is_decimal(self, places: list[Place]) -> bool:
+        """Tell whether a single dot stands between the digits, as in a coordinate or a price."""
+        between = self._normal[places[0][0] : places[-1][1]].replace(FILL, "")
+        return len(between) == len(places) + 1 and "." in between and not self._plus
+
+    def _bounded(self, start: int, end: int, identifier: Identifier) -> bool:
         """Tell whether digits `start` to `end` of the run are a number of their own."""
-        starts = [end - size for end, size in zip(ends, sizes, strict=True)]
-        if end not in ends:
+        first = bisect_right(self._starts, start) - 1
+        last = bisect_right(self._starts, end - 1) - 1
+        begun = self._digits[self._starts[first] : start]
+        if self._ends[last] != end or (begun and begun not in _EXIT_CODES):
             return False
-        last = ends.index(end)
-        first = max(index for index, at in enumerate(starts) if at <= start)
-        begun = self._squeezed[starts[first] : start]
-        if begun and begun not in _EXIT_CODES:
-            return False
+        if identifier.is_mask:
+            # A mask is no number of any plan, and was put only where a number had been.
+            return True
         together = first == last
-        exited = begun or self._squeezed[:start] in _EXIT_CODES
-        international = bool(exited) or (first == 0 and self._plus)
-        if not international:
-            before = starts[:first]
-            if self._follows_country_code(before, end) or (
-                not together and self._makes_a_number(starts[: first + 1], end)
-            ):
+        exited = begun or (first == 1 and self._digits[:start] == self._exit_code)
+        if not (exited or (first == 0 and self._plus)):
+            if self._follows_country_code(first, end):
                 return False
             if together:
                 return True
-        longer = [self._squeezed[start:later] for later in ends[last + 1 :]]
-        sizable = last + 1 < len(sizes) and sizes[last + 1] >= _SHORTEST_GROUP
-        return not (sizable and any(map(_possible, longer)))
+            if self._makes_a_number(first, end):
+                return False
+        return not self._goes_on_as_number(start, end, last, identifier)
 
-    def _follows_country_code(self, before: list[int], end: int) -> bool:
+    @cached_property
+    def _exit_code(self) -> str:
+        """The exit code that the first group is, or begins with; a time of day is none."""
+        if self._normal[max(0, self._start - 1) : self._start] in {":", ".", ","}:
+            return ""
+        group = self._digits[: self._ends[0]]
+        return next((code for code in _EXIT_CODES if group.startswith(code)), "")
+
+    def _follows_country_code(self, first: int, end: int) -> bool:
         """Tell whether what goes before makes an international number that reaches to `end`."""
-        lead = next((code for code in _EXIT_CODES if self._squeezed.startswith(code)), "")
-        return bool(before) and (self._plus or lead != "") and end - len(lead) <= _LONGEST
+        international = self._plus or self._exit_code
+        return bool(first and international) and end - len(self._exit_code) <= _LONGEST
 
-    def _makes_a_number(self, starts: list[int], end: int) -> bool:
+    def _makes_a_number(self, first: int, end: int) -> bool:
         """Tell whether groups before may be the beginning of a number that reaches to `end`.
 
         Nobody writes a country code in two groups.
         """
+        near = self._starts[max(0, first - _LONGEST) : first + 1]
         return any(
-            _possible(digits := self._squeezed[at:end]) and country_digits(digits) <= after - at
-            for at, after in pairwise(starts)
+            _possible(digits := self._digits[at:end]) and country_digits(digits) <= after - at
+            for at, after in pairwise(near)
         )
 
-    @property
+    def _goes_on_as_number(self, start: int, end: int, last: int, identifier: Identifier) -> bool:
+        """Tell whether groups behind make a longer number, and what is there is none by itself."""
+        if last + 1 == len(self._ends) or _valid(identifier.digits):
+            return False
+        if self._ends[last + 1] - end < _SHORTEST_GROUP:
+            return False
+        behind = takewhile(lambda at: at - start <= _LONGEST, self._ends[last + 1 :])
+        return any(_possible(self._digits[start:later]) for later in behind)
+
+    @cached_property
     def _plus(self) -> bool:
         near = self._normal[max(0, self._start - _LONGEST_PLUS) : self._start]
         return _PLUS.search(near) is not None
 
-    def _writing(self, identifier: Identifier, places: list[tuple[int, int]]) -> Writing:
+    # --- what was found, by name --------------------------------------------------------
+
+    def _writing(self, identifier: Identifier, places: list[Place]) -> Writing:
         start, end = places[0][0], places[-1][1]
-        form, user = self._form(start, end, places)
+        form = self._form(start, end, places)
         rewrite: Callable[[Identifier], str] = partial(_rewritten, self._text, places)
         if form == "JSON number":
             rewrite = _json_of
-        return Writing(start, end, identifier, form, rewrite, whole=user)
+        return Writing(start, end, identifier, form, rewrite, whole=self._whole(start, end))
 
-    def _form(self, start: int, end: int, places: list[tuple[int, int]]) -> tuple[str, bool]:
-        """Return the form of the number between two places, and whether it is all there is."""
-        tokens = [self._text[a:b] for a, b in places]
+    def _whole(self, start: int, end: int) -> bool:
+        """Tell whether a number, with what makes it international and a domain, is all there is."""
+        if len(self._normal) > _LONGEST_WHOLE:
+            return False
         user = _USER_SUFFIX.match(self._normal, end)
-        rest = self._normal[user.end() if user else end :]
-        before = _squeeze_plus(self._normal[:start])
-        whole = not rest and before == ""
+        before = _PLUS.sub("", self._normal[:start])
+        return before in {"", *_EXIT_CODES} and not self._normal[user.end() if user else end :]
+
+    def _form(self, start: int, end: int, places: list[Place]) -> str:
+        tokens = [self._text[a:b] for a, b in places]
         escape = next((token[0] for token in tokens if len(token) > 1), "")
         if escape:
-            form = _ESCAPE_FORMS[escape]
-        elif not all(map(str.isascii, tokens)):
-            form = "non-ASCII digits"
-        elif end - start > len(places):
-            form = "punctuated number"
-        elif user:
-            form = "LID" if user["lid"] else "device JID" if user["device"] else "user JID"
-        else:
-            form = self._form_alone(start, end)
-        return form, whole
+            return _ESCAPE_FORMS[escape]
+        if not all(map(str.isascii, tokens)):
+            return "non-ASCII digits"
+        if end - start > len(places):
+            return "punctuated number"
+        if user := _USER_SUFFIX.match(self._normal, end):
+            return "LID" if user["lid"] else "device JID" if user["device"] else "user JID"
+        return self._form_alone(start, end)
 
     def _form_alone(self, start: int, end: int) -> str:
         """Return the form of a number that is written in one piece, and is no person's JID."""
@@ -248,12 +260,10 @@ class _Run:
 
     def _in_json(self, start: int, end: int) -> bool:
         """Tell whether a value of JSON stands between two places, as a number."""
-        text = self._text
-        return (
-            ("{" in text or text.lstrip().startswith("["))
-            and _JSON_BEFORE.search(text[max(0, start - _NEAR) : start]) is not None
-            and _JSON_AFTER.match(text, end) is not None
-        )
+        if "{" not in self._text and "[" not in self._text:
+            return False
+        before = _JSON_BEFORE.search(self._text[max(0, start - _JSON_NEAR) : start])
+        return before is not None and _JSON_AFTER.match(self._text, end) is not None
 
 
 def _squeeze(text: str) -> str:
@@ -262,15 +272,7 @@ def _squeeze(text: str) -> str:
     return digits if digits.isascii() else "".join(str(unicodedata.decimal(d)) for d in digits)
 
 
-def _squeeze_plus(before: str) -> str:
-    """Return what stands before a number, without what only makes it international."""
-    if len(before) > _LONGEST_PLUS:
-        return before
-    without = _PLUS.sub("", before)
-    return "" if without in _EXIT_CODES else without
-
-
-def _rewritten(text: str, places: list[tuple[int, int]], other: Identifier) -> str:
+def _rewritten(text: str, places: list[Place], other: Identifier) -> str:
     """Return the text between the first and the last place with another identifier's digits."""
     parts: list[str] = []
     position = places[0][0]
@@ -310,9 +312,22 @@ def _fractions(text: str, identifier: Identifier) -> Iterator[Writing]:
 @lru_cache(maxsize=4096)
 def _possible(digits: str) -> bool:
     """Tell whether digits have the country code and the length of some plan's numbers."""
-    if len(digits) > _LONGEST or digits.startswith("0"):
-        return False
+    number = _parsed(digits)
+    return number is not None and phonenumbers.is_possible_number(number)
+
+
+@lru_cache(maxsize=4096)
+def _valid(digits: str) -> bool:
+    """Tell whether digits are a number that some plan gives out."""
+    number = _parsed(digits)
+    return number is not None and phonenumbers.is_valid_number(number)
+
+
+def _parsed(digits: str) -> phonenumbers.PhoneNumber | None:
+    """Return digits as the number of some plan, or None where that would leave a digit out."""
     try:
-        return phonenumbers.is_possible_number(phonenumbers.parse(f"+{digits}"))
+        number = phonenumbers.parse(f"+{digits}")
     except phonenumbers.NumberParseException:
-        return False
+        return None
+    national = phonenumbers.national_significant_number(number)
+    return number if f"{number.country_code}{national}" == digits else None
