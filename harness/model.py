@@ -438,7 +438,8 @@ class ColumnSchema:
 class TableSchema:
     """One table as the server describes it.
 
-    `namespace` is PostgreSQL's schema, else empty. On MySQL `key` are the columns, none of
+    `namespace` is PostgreSQL's schema, else empty; `is_view` marks a view that keeps rows of its
+    own. On MySQL `key` are the columns, none of
     them nullable, that tell rows apart: the primary key or else a unique index, whose name
     is `key_index`; PostgreSQL needs none, since a row has a place.
     """
@@ -449,6 +450,7 @@ class TableSchema:
     key: tuple[str, ...] = ()
     namespace: str = ""
     key_index: str = ""
+    is_view: bool = False
 
     @property
     def label(self) -> str:

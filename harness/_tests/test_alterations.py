@@ -113,9 +113,13 @@ def _next_digit(digit: int) -> bytes:
 
 def alter(store_set: StoreSet, table: TableSchema, index: int, chance: random.Random) -> None:
     """Alter one cell of one bystander's row."""
-    row = chance.choice(bystanders(store_set, table))
-    cell = store_set.decoder(table)(row.row)[index]
-    new = changed(table.columns[index], cell, chance)
+    rows, decode = bystanders(store_set, table), store_set.decoder(table)
+    taken = {decode(row.row)[index] for row in rows}
+    row = chance.choice(rows)
+    new = changed(table.columns[index], decode(row.row)[index], chance)
+    while new in taken:
+        # Somebody else has it, and it may have to be unique.
+        new = changed(table.columns[index], new, chance)
     assert store_set.replace(table, [Replacement(row, ((index, new),))]) == 1
 
 

@@ -86,7 +86,8 @@ def test_a_row_larger_than_a_packet_arrives_whole(store_set: StoreSet) -> None:
         STORE, f"CREATE VIEW large AS SELECT repeat('x', {half}) v, repeat('y', {half}) w"
     )
     columns = (ColumnSchema("v", "text"), ColumnSchema("w", "text"))
-    large = TableSchema(STORE, "large", columns, (), NAMESPACE[store_set.config.engine])
+    namespace = NAMESPACE[store_set.config.engine]
+    large = TableSchema(STORE, "large", columns, (), namespace, is_view=True)
     try:
         rows: list[bytes] = []
         assert store_set.scan(large, rows.extend) > 2 * half

@@ -8,6 +8,7 @@ are, and takes back up by itself where the automaton would not fit into memory.
 from __future__ import annotations
 
 import re
+import struct
 import sys
 import unicodedata
 from binascii import b2a_base64
@@ -99,6 +100,7 @@ def texts(one: Identifier) -> Iterator[bytes]:
     """Yield the expressions for an identifier as text, in any script and any escape."""
     yield _written(one)
     yield from {_literal(text.encode("ascii")) for text in (one.json, str(one.integer))}
+    yield from map(_literal, _stored(one.integer))
 
 
 def codes(one: Identifier) -> Iterator[bytes]:
@@ -128,6 +130,13 @@ def _in_bytes(one: Identifier) -> Iterator[bytes]:
 
 def _literal(content: bytes) -> bytes:
     return b"".join(rb"\x%02x" % byte for byte in content)
+
+
+def _stored(integer: int) -> Iterator[bytes]:
+    """Yield an integer as a server sends it from a numeric column, but for 64 bits."""
+    yield struct.pack(">d", integer)
+    if integer < 1 << 31:
+        yield struct.pack(">i", integer)
 
 
 # --- written with separators, in any script, escaped ----------------------------------------
