@@ -115,11 +115,10 @@ def alter(store_set: StoreSet, table: TableSchema, index: int, chance: random.Ra
     """Alter one cell of one bystander's row."""
     rows, decode = bystanders(store_set, table), store_set.decoder(table)
     taken = {decode(row.row)[index] for row in rows}
-    row = chance.choice(rows)
-    new = changed(table.columns[index], decode(row.row)[index], chance)
-    while new in taken:
-        # Somebody else has it, and it may have to be unique.
-        new = changed(table.columns[index], new, chance)
+    for row in chance.choices(rows, k=20):
+        new = changed(table.columns[index], decode(row.row)[index], chance)
+        if new not in taken:  # where somebody has it, it may have to be unique
+            break
     assert store_set.replace(table, [Replacement(row, ((index, new),))]) == 1
 
 
