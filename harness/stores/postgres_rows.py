@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Final
 
 from harness.model import ColumnSchema
@@ -23,6 +24,7 @@ _TRAILER: Final = b"\xff\xff"
 _COUNT_BYTES: Final = 2
 LOCATOR_BYTES: Final = 12
 """What stands before a located row: the count of columns, the ctid's length, block and place."""
+_uncounted: Final = itemgetter(slice(_COUNT_BYTES, None))
 _ctid: Final = struct.Struct(">2x4xIH").unpack_from
 _length: Final = struct.Struct(">i").unpack_from
 _NUMBERS: Final = {
@@ -82,30 +84,33 @@ class Sink:
     """
 
     def __init__(self, consume: Consumer, *, located: bool) -> None:
-        self._consume = consume
-        self._located = located
-        self._rows: list[bytes] = []
-        self._pending_bytes = 0
-        self._started = False
+        rows: list[bytes] = []
+        pending_bytes = 0
+        started = False
         self.size_bytes = 0
 
-    def write(self, row: bytes) -> None:
-        """Take one row; the header comes with the first, and the trailer as if it were one."""
-        self._rows.append(row)
-        self._pending_bytes += len(row)
-        if self._pending_bytes >= _BATCH_BYTES:
-            self.flush()
+        # What is called for each row looks up as little as it can.
+        def write(row: bytes) -> None:
+            nonlocal pending_bytes
+            rows.append(row)
+            pending_bytes += len(row)
+            if pending_bytes >= _BATCH_BYTES:
+                flush()
 
-    def flush(self) -> None:
-        """Hand on what was written since the last time."""
-        rows, self._rows = self._rows, []
-        self.size_bytes += self._pending_bytes
-        self._pending_bytes = 0
-        if rows and not self._started:
-            self._started = True
-            self.size_bytes -= _HEADER_BYTES
-            rows[0] = rows[0][_HEADER_BYTES:]
-        if rows and rows[-1] in {_TRAILER, b""}:
-            self.size_bytes -= len(rows.pop())
-        if rows:
-            self._consume(rows if self._located else [row[_COUNT_BYTES:] for row in rows])
+        def flush() -> None:
+            nonlocal rows, pending_bytes, started
+            batch, rows = rows, []
+            self.size_bytes += pending_bytes
+            pending_bytes = 0
+            # The header comes with the first row, the trailer as if it were the last.
+            if batch and not started:
+                started = True
+                self.size_bytes -= _HEADER_BYTES
+                batch[0] = batch[0][_HEADER_BYTES:]
+            if batch and batch[-1] in {_TRAILER, b""}:
+                self.size_bytes -= len(batch.pop())
+            if batch:
+                consume(batch if located else list(map(_uncounted, batch)))
+
+        self.write = write
+        self.flush = flush

@@ -29,6 +29,7 @@ _DIGEST_BYTES = 16
 _WEIGHT = (RowClass.BYSTANDER, RowClass.MENTION, RowClass.SUBJECT)
 _SHORTEST_CELL = 4
 """The bytes of the shortest number, as packed decimals."""
+_BLOCK_BYTES = blake2b().block_size
 _MODULUS = 1 << (8 * _DIGEST_BYTES)
 
 
@@ -116,7 +117,8 @@ class TablePass:
         self._masks = search.masks
         self.candidate = search.candidate
         self._hash = blake2b(digest_size=_DIGEST_BYTES, key=search.key)
-        self._hash.update(f"{table.store}.{table.label}\0".encode())
+        # Just over a block, so that each row is hashed from the beginning of one.
+        self._hash.update(f"{table.store}.{table.label}".encode().ljust(_BLOCK_BYTES + 1, b"\0"))
         self.row_digests: Counter[bytes] | None = Counter() if search.keep_rows else None
         self._bystanders = _Tally()
         self._mentions = _Tally()
