@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+import re
 import signal
 from collections import Counter
 from dataclasses import replace
@@ -15,7 +16,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import MaskError
-from harness.identity import NOBODY, Closure, Filter, Matcher, Representation, WaId, spelled
+from harness.identity import (
+    NOBODY,
+    Closure,
+    Filter,
+    Matcher,
+    Representation,
+    WaId,
+    closure,
+    escapes,
+    matcher,
+    packed,
+    spelled,
+    wrapped,
+    written,
+)
 from harness.masks import Masks
 from harness.population.encodings import ENCODINGS, Encoding, Surface
 from harness.population.people import Person, neighbours
@@ -416,3 +431,17 @@ def test_a_mask_of_another_length_is_refused() -> None:
     with pytest.raises(MaskError, match="varint") as refusal:
         MATCHER.replace(b"\x08" + ONE.varint, BLOB, {ONE: longer})
     assert NUMBER not in str(refusal.value)
+
+
+def test_no_expression_is_possessive() -> None:
+    """Possessive quantifiers on groups are wrong in Python before 3.11.5, and find too little."""
+    modules = (closure, escapes, matcher, packed, wrapped, written)
+    expressions = [
+        value.pattern
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, re.Pattern)
+    ]
+    texts = [one if isinstance(one, str) else one.decode("latin-1") for one in expressions]
+    assert len(texts) > 15
+    assert [one for one in texts if re.search(r"[*+?}]\+", one)] == []

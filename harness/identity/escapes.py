@@ -40,10 +40,10 @@ _MANY: Final = (
 )
 _ESCAPE: Final = re.compile(
     rf"(?P<many>{_MANY})|{_PERCENT}(?P<url>{_HEX}{{2}})"
-    rf"|(?<!\\)\\++(?:u(?P<json>{_HEX}{{4}})|x(?P<hex>{_HEX}{{2}})|(?P<tab>t)|(?P<slash>/))"
+    rf"|(?<!\\)\\+(?:u(?P<json>{_HEX}{{4}})|x(?P<hex>{_HEX}{{2}})|(?P<tab>t)|(?P<slash>/))"
     r"|=(?P<plus>2B)|(?<=[0-9])=(?P<printable>20|09|28|29|2[DEF])(?=[=0-9(])"
     r"|(?P<printables>(?:=3[0-9]){7,})|=(?P<at>40)(?=[a-z])"
-    r"|(?P<soft>=(?:\r?\n|(?:\\++r)?\\++n))|(?P<fold>(?:\r?\n|(?<!\\)\\++r\\++n)[ \t])"
+    r"|(?P<soft>=(?:\r?\n|(?:\\+r)?\\+n))|(?P<fold>(?:\r?\n|(?<!\\)\\+r\\+n)[ \t])"
 )
 _MAY_ESCAPE: Final = re.compile(r"[%=\\]|\n[ \t]")
 _ASCII: Final = 0x80

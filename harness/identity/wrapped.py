@@ -20,9 +20,9 @@ Place = tuple[int, int]
 Inner = Callable[[bytes, Sequence[Identifier]], Iterator[Hit]]
 
 # Lines may be wrapped, and a slash or plus sign escaped for JSON or a URL.
-_LETTER: Final = rb"(?:[A-Za-z0-9+/_-]|(?<!\\)\\{1,4}+/|%2[BFbf])"
-_BREAK: Final = rb"(?:\r?\n[ \t]?|(?<!\\)(?:\\{1,4}+r)?\\{1,4}+n)"
-_BASE64: Final = re.compile(_LETTER + rb"++(?:" + _BREAK + _LETTER + rb"++)*")
+_LETTER: Final = rb"(?:[A-Za-z0-9+/_-]|(?<!\\)\\{1,4}/|%2[BFbf])"
+_BREAK: Final = rb"(?:\r?\n[ \t]?|(?<!\\)(?:\\{1,4}r)?\\{1,4}n)"
+_BASE64: Final = re.compile(_LETTER + rb"+(?:" + _BREAK + _LETTER + rb"+)*")
 _TOKEN: Final = re.compile(_BREAK + rb"|(?P<letter>" + _LETTER + rb")")
 _PLAIN_BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]*")
 _HEXADECIMAL: Final = re.compile(rb"[0-9A-Fa-f]{8,}")

@@ -30,7 +30,7 @@ _DIGITS: Final = rf"\d(?:{FILL}*[{INVISIBLE}]{{0,4}}{FILL}*\d)*{FILL}*"
 _GROUP: Final = re.compile(_DIGITS)
 # A dot and a blank end a sentence, or the number of a paragraph.
 _SEPARATOR: Final = rf"(?:[{re.escape(SEPARATORS.replace('.', ''))}{INVISIBLE}]|\.(?! )){FILL}*"
-_BETWEEN: Final = f"(?:{_SEPARATOR}){{1,{MOST_SEPARATORS}}}+"
+_BETWEEN: Final = f"(?:{_SEPARATOR}){{1,{MOST_SEPARATORS}}}"
 _RUN: Final = re.compile(rf"{_DIGITS}(?:{_BETWEEN}{_DIGITS})*")
 _PLUS: Final = re.compile(rf"[+\uff0b]{FILL}*(?:{_SEPARATOR}){{0,2}}$")
 _LONGEST_PLUS: Final = 24
