@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -9,14 +10,25 @@ import pytest
 
 from harness.config import RunConfig
 from harness.errors import StoreError
+from harness.evidence.forms import account
 from harness.identity import Closure, WaId
+from harness.judge import judge_run, runs_of
 from harness.manifest import Manifest
-from harness.model import EngineKind, Secret, SeedRow, TableSchema, TableState
-from harness.population.cases import showcase
+from harness.model import (
+    EngineChoice,
+    EngineKind,
+    Part,
+    Record,
+    Secret,
+    SeedRow,
+    TableSchema,
+    TableState,
+)
+from harness.population.cases import CASES, showcase
 from harness.population.people import mapped_person, person
 from harness.population.rows import rows_of
 from harness.population.world import World
-from harness.run import planted
+from harness.run import HARDENED, Rehearsal, planted, rehearse
 from harness.stores import StoreSet, connect
 from harness.stores.aliases import resolve
 from harness.stores.protocol import Consumer
@@ -329,3 +341,52 @@ def test_parts_share_one_snapshot(store_set: StoreSet, described: Manifest) -> N
             other.scan(messages, rows.extend)
     writer.close()
     assert rows == []
+
+
+def test_a_changed_number_and_a_lid_are_tied_by_the_stores(
+    seeded: StoreSet, described: Manifest
+) -> None:
+    """A notification of a new number, and a contact with a LID, join the closure of the wa_id."""
+    new, lid = person(5).number, "99887766" + "5544332"
+    change = {"messages": [{"from": SUBJECT.number, "system": {"new_wa_id": new}}]}
+    seeded.insert(
+        [
+            SeedRow(
+                "callbackStore",
+                "queue",
+                {"key_remote_jid": person(1).jid, "payload": json.dumps(change)},
+            ),
+            SeedRow("contactStore", "wa_contacts", {"jid": f"{lid}@lid", "number": SUBJECT.phone}),
+        ]
+    )
+    closure = resolve(seeded, described, CLOSURE)
+    assert closure.aliases == {new}
+    assert closure.lids == {lid}
+    kinds = dict(closure.by_kind())
+    assert kinds["alias tied by the stores"] == kinds["LID tied by the stores"] == 1
+
+
+def test_what_a_form_is_missed_in_is_told(
+    store_set: StoreSet, described: Manifest, choice: EngineChoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the matcher is blind to one form, the matrix fails and names the column and the form."""
+    monkeypatch.setattr("harness.identity.matcher.in_hexadecimal", lambda *_: iter(()))
+    case = next(case for case in CASES if case.name == "encodings")
+    records: list[Record] = []
+    rehearse(
+        Rehearsal(
+            run="blind",
+            case=case,
+            engine=choice,
+            sets={Part.JUDGED: store_set},
+            manifest=described,
+            routine=HARDENED,
+            control=False,
+            pseudonym="p",
+        ),
+        records.append,
+    )
+    (run,) = runs_of(tuple(records))
+    whys = {one.why for one in judge_run(run).findings}
+    assert "not seen before the erasure: bare number in hexadecimal" in whys
+    assert [line for line in account(run) if not line.clear and "hexadecimal" in line.form]
