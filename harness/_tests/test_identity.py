@@ -13,7 +13,6 @@ from harness.identity import (
     Closure,
     WaId,
     freeze,
-    number_of_jid,
     parse_wa_id,
     variant_of,
 )
@@ -174,8 +173,16 @@ def test_a_tie_of_a_tie_is_not_followed() -> None:
     assert freeze(WA_ID, ties).aliases == {OTHER}
 
 
-def test_the_number_of_a_jid() -> None:
+@pytest.mark.parametrize(
+    ("jid", "tied"),
+    [
+        (f"{NUMBER}:3@s.whatsapp.net", True),
+        (f"{NUMBER}-16@g.us", False),
+        ("status@broadcast", False),
+    ],
+    ids=["device", "group", "broadcast"],
+)
+def test_the_number_of_a_jid(jid: str, tied: bool) -> None:  # noqa: FBT001  # a parameter
     """A user JID has a number, with or without a device; a group or broadcast has none."""
-    assert number_of_jid(f"{NUMBER}:3@s.whatsapp.net".encode()) == NUMBER
-    assert number_of_jid(f"{NUMBER}-16@g.us".encode()) is None
-    assert number_of_jid(b"status@broadcast") is None
+    ties = [(f"+{OTHER}".encode(), jid.encode())]
+    assert freeze(WA_ID, ties).aliases == ({OTHER} if tied else set())

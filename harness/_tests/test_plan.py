@@ -13,8 +13,8 @@ import pytest
 from harness import plan
 from harness.canary import draw
 from harness.erasure import ATTEMPTS
-from harness.errors import ConflictError, PlanError
-from harness.identity import Closure, Matcher, WaId
+from harness.errors import ConflictError, MaskError, PlanError
+from harness.identity import Closure, Matcher, Representation, WaId
 from harness.judge import Run, judge_run, runs_of
 from harness.manifest import Manifest
 from harness.masks import Masks
@@ -33,13 +33,14 @@ from harness.model import (
     RowsDiffer,
     SeedRow,
     TableSchema,
+    Treatment,
     Verdict,
 )
 from harness.plan import Party, carry_out, in_order, inspect, refuse_hazards
 from harness.population.cases import CASES, Case, showcase
 from harness.population.people import person
 from harness.population.rows import rows_of
-from harness.run import Rehearsal, rehearse
+from harness.run import Rehearsal, _Operation, rehearse
 from harness.stores import StoreSet, connect
 from harness.stores.protocol import Consumer
 from harness.stores.sweep import Search, sweep
@@ -614,3 +615,83 @@ def test_giving_way_to_others_is_bounded_and_counted(
         assert (erased, failed) == ([], ["ConflictError"])
         assert SUBJECT.number in repr(everything(seeded))
         assert judge_run(one_run(records)).verdict is Verdict.UNKNOWN
+
+
+def mentions_in_json(store_set: StoreSet, payload: str) -> None:
+    """Put a document that names the subject into somebody else's callback."""
+    chat = person(1).jid
+    store_set.insert(
+        [SeedRow("callbackStore", "queue", {"key_remote_jid": chat, "payload": payload})]
+    )
+
+
+def test_what_cannot_be_masked_is_refused_by_name(
+    seeded: StoreSet, described: Manifest, choice: EngineChoice
+) -> None:
+    """A mention that no mask fits ends the erasure, names the column, and changes nothing."""
+    mentions_in_json(seeded, f'{{"a": {SUBJECT.number}e0}}')
+    before = everything(seeded)
+    records = _unseeded(seeded, described, choice)
+    (failed,) = (r for r in records if isinstance(r, Failed))
+    assert (failed.phase, failed.error) == ("erase", "MaskError")
+    assert failed.sentence.startswith("callbackStore.queue.payload: ")
+    assert SUBJECT.number not in failed.sentence
+    assert not [r for r in records if isinstance(r, Erased)]
+    assert everything(seeded) == before
+
+
+def test_masks_that_do_not_fit_are_drawn_anew(
+    seeded: StoreSet, described: Manifest, choice: EngineChoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where other masks fit, they are drawn, and the erasure comes to its end."""
+    real = Masks.mask
+    drawn: set[int] = set()
+
+    def mask(self: Masks, cell: bytes, kind: Representation) -> bytes:
+        if b"441184960" not in cell:  # the canary's are not the subject's
+            drawn.add(id(self))
+            if len(drawn) < 3:
+                raise MaskError("does not fit")
+        return real(self, cell, kind)
+
+    monkeypatch.setattr(Masks, "mask", mask)
+    records = _unseeded(seeded, described, choice)
+    assert [r for r in records if isinstance(r, Erased)]
+    assert not [r for r in records if isinstance(r, Failed)]
+    assert not any(needle in repr(everything(seeded)) for needle in NEEDLES)
+
+
+def test_an_integer_column_is_masked_with_what_is_no_number(
+    seeded: StoreSet, described: Manifest
+) -> None:
+    """Where a numeric column is to be masked, its rows stay, with an integer of 17 digits."""
+    place = ("axolotlStore", "sessions")
+    table = described.tables[place]
+    columns = tuple(replace(c, treatment=Treatment.MASK) for c in table.columns)
+    masked = Manifest(
+        tuple(
+            replace(
+                store,
+                tables=tuple(
+                    replace(t, columns=columns) if t is table else t for t in store.tables
+                ),
+            )
+            for store in described.stores
+        )
+    )
+    sql = "SELECT recipient_id FROM sessions"
+    before = {number for (number,) in seeded.query("axolotlStore", sql)}
+    erase(seeded, masked)
+    after = {number for (number,) in seeded.query("axolotlStore", sql)}
+    (old,), (new,) = before - after, after - before
+    assert str(old) == SUBJECT.number
+    assert len(str(new)) == 17
+
+
+def _unseeded(store_set: StoreSet, described: Manifest, choice: EngineChoice) -> list[Record]:
+    """Erase the subject of the first case from stores as they are, and return the records."""
+    records: list[Record] = []
+    operation = _Operation(rehearsal(store_set, described, choice, CASES[0]), records.append, KEY)
+    operation._seed = lambda: None  # type: ignore[method-assign]
+    operation.finished()
+    return records

@@ -12,7 +12,6 @@ from harness.identity.closure import (
     Closure,
     WaId,
     freeze,
-    number_of_jid,
     parse_wa_id,
     variant_of,
 )
@@ -35,7 +34,6 @@ __all__ = [
     "WaId",
     "draw_mask",
     "freeze",
-    "number_of_jid",
     "parse_wa_id",
     "spelled",
     "variant_of",

@@ -69,12 +69,6 @@ def parse_wa_id(text: str) -> WaId:
     )
 
 
-def number_of_jid(value: bytes) -> str | None:
-    """Return the number in a user JID, or None where the value is anything else."""
-    match = _USER_JID.fullmatch(value)
-    return match[1].decode("ascii") if match else None
-
-
 def variant_of(number: str) -> str | None:
     """Return the other form of a number whose plan has two, or None.
 

@@ -17,11 +17,6 @@ _COLUMNS: Final = {
 }
 
 
-def surface_of(store: str, table: str, column: str) -> Surface | None:
-    """Return what kind of surface the matrix takes a column for, if it uses it."""
-    return next((s for s, place in _COLUMNS.items() if place == (store, table, column)), None)
-
-
 def matrix(subject: Person) -> tuple[SeedRow, ...]:
     """Return a row for each encoding of the subject's number, and of each neighbour's."""
     return tuple(
