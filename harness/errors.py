@@ -38,7 +38,16 @@ class ServerError(HarnessError):
 
 
 class StoreError(HarnessError):
-    """A store refused a statement; the driver's text was stripped of row values."""
+    """A store refused a statement; the driver's text was stripped of row values.
+
+    `code` is the server's own; `lacks` names the object that the server does not have, where
+    that is why it refused.
+    """
+
+    def __init__(self, message: str, *, code: str = "", lacks: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.lacks = lacks
 
 
 class StoreUnreachableError(StoreError):

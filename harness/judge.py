@@ -16,6 +16,7 @@ from harness.model import (
     OTHER_SET,
     Called,
     CanaryFlown,
+    CatalogChanged,
     Drifted,
     Erased,
     Failed,
@@ -29,16 +30,22 @@ from harness.model import (
     Part,
     Planted,
     Predicted,
+    Probe,
+    Probed,
     Record,
     RolledBack,
+    RoutineFailed,
     RunClosed,
     RunOpened,
+    Step,
     TableState,
+    Told,
     Trace,
     Verdict,
 )
 
 R = TypeVar("R", bound=Record)
+_ERASURES: Final = (Called, Erased, RolledBack, RoutineFailed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +142,7 @@ def unpredicted(run: Run) -> list[Finding]:
     """
     found, predicted = _found(run), _predicted(run)
     # A run that was cut off saw nothing afterwards, and has its own finding.
-    expected = predicted if run.last else {}
+    expected = predicted if run.last or run.all(Probed) else {}
     missing = [expected[fact] for fact in expected.keys() - {finding.fact for finding in found}]
     return [
         *(finding for finding in found if finding.fact not in predicted),
@@ -151,7 +158,8 @@ def unpredicted(run: Run) -> list[Finding]:
 def _found(run: Run) -> tuple[Finding, ...]:
     """Apply every rule; a finding that was predicted takes the prediction's better reason."""
     predicted = _predicted(run)
-    found = (finding for rule in RULES for finding in rule(run))
+    rules = EXAMINATION_RULES if run.opened.examination else RULES
+    found = (finding for rule in rules for finding in rule(run))
     return tuple(predicted.get(finding.fact, finding) for finding in found)
 
 
@@ -160,7 +168,7 @@ def _predicted(run: Run) -> dict[tuple[object, ...], Finding]:
 
 
 def _held(run: Run) -> bool:
-    return run.first is None or bool(run.first.traces)
+    return not run.opened.examination and (run.first is None or bool(run.first.traces))
 
 
 def _headless(name: str) -> RunOpened:
@@ -198,7 +206,7 @@ def _lacking(run: Run) -> Iterator[str]:
         yield "what was planted"
     if run.opened.control and not run.all(Predicted):
         yield "a prediction"
-    if not any(isinstance(record, Called | Erased | RolledBack) for record in run.records):
+    if not any(isinstance(record, _ERASURES) for record in run.records):
         yield "an erasure"
     observed = run.all(Observed)
     for part in sorted({one.part for one in observed} | {Part.JUDGED}):
@@ -335,6 +343,107 @@ def _drift(run: Run) -> Iterator[Finding]:
         yield run.finding(FindingKind.DRIFT, drifted.why, place=place)
 
 
+def _routine_failed(run: Run) -> Iterator[Finding]:
+    """What the server refuses to a routine is a fault of the routine."""
+    for failed in run.all(RoutineFailed):
+        error = f"error {failed.code}"
+        missing = f"it needs {failed.lacks}, which is missing ({error})"
+        why = {
+            Step.INSTALL: f"the server refused to create it: {missing if failed.lacks else error}",
+            Step.CALL: missing if failed.lacks else f"the call failed with {error}",
+            Step.CLEAN_UP: f"its own clean-up failed: {missing if failed.lacks else error}",
+        }[failed.step]
+        yield run.finding(FindingKind.ROUTINE, why, surface=f"routine, {failed.step}")
+
+
+# --- rules for examinations -----------------------------------------------------------------
+
+
+def _unexamined(run: Run) -> Iterator[Finding]:
+    """An examination that left a probe out, or ended early, proves nothing."""
+    for failed in run.all(Failed):
+        why = f"{failed.error}: {failed.sentence}"
+        yield run.finding(FindingKind.COVERAGE, why, surface=f"phase {failed.phase}")
+    done = {probed.probe: probed for probed in run.all(Probed)}
+    wanted = set(Probe)
+    if Probe.NUMBER in done and not done[Probe.NUMBER].changed:
+        wanted.discard(Probe.INTERRUPTED)  # where nothing is changed there is no half way
+    lacking = sorted(wanted - done.keys())
+    if not run.all(Failed) and (not run.all(RunClosed) or lacking) and not _uncreated(run):
+        why = f"the examination is not whole: it lacks {', '.join(lacking) or 'its end'}"
+        yield run.finding(FindingKind.COVERAGE, why, surface=f"run {run.opened.run}")
+
+
+def _uncreated(run: Run) -> bool:
+    return any(failed.step is Step.INSTALL for failed in run.all(RoutineFailed))
+
+
+def _credulous(run: Run) -> Iterator[Finding]:
+    """What is no number of a person must be refused, with an error, and change nothing."""
+    for probed in run.all(Probed):
+        if probed.probe not in {Probe.TEXT, Probe.NULL, Probe.OWN}:
+            continue
+        if not probed.code or probed.changed:
+            why = "taken for a number, without an error"
+            if probed.code:
+                why = f"refused with error {probed.code}, but rows were changed"
+            yield run.finding(FindingKind.ROUTINE, why, surface=f"called with {probed.probe}")
+
+
+def _own_identity(run: Run) -> Iterator[Finding]:
+    """The installation's own identity must survive whatever a routine is called with."""
+    by_place: dict[str, list[Probe]] = defaultdict(list)
+    for probed in run.all(Probed):
+        for place in probed.own:
+            by_place[place].append(probed.probe)
+    for place, probes in sorted(by_place.items()):
+        store, _, table = place.partition(".")
+        why = f"the installation's own row was changed, called with {', '.join(probes)}"
+        yield run.finding(
+            FindingKind.ROUTINE, why, place=(store, table, ""), surface="own identity"
+        )
+
+
+def _transaction(run: Run) -> Iterator[Finding]:
+    """A routine must leave it to its caller to commit or to roll back."""
+    for probed in run.all(Probed):
+        if probed.probe is Probe.TRANSACTION and (probed.ended or probed.changed):
+            why = "its changes survive a rollback"
+            if probed.ended:
+                why = "it commits or rolls back by itself: its caller's transaction was over"
+            yield run.finding(FindingKind.ROUTINE, why, surface="transaction")
+
+
+def _half_way(run: Run) -> Iterator[Finding]:
+    """An error half way must be told, and must not leave half a deletion."""
+    for probed in run.all(Probed):
+        if probed.probe is not Probe.INTERRUPTED:
+            continue
+        if not probed.code:
+            why = f"it returned as if all were done, with {probed.obstacle} not to be changed"
+            yield run.finding(FindingKind.ROUTINE, why, surface="failure swallowed")
+        elif probed.changed:
+            why = f"half a deletion is left where it fails at {probed.obstacle}"
+            yield run.finding(FindingKind.ROUTINE, why, surface="failure half way")
+
+
+def _told(run: Run) -> Iterator[Finding]:
+    """A routine must not name the subject where that is shown or kept."""
+    for told in run.all(Told):
+        why = f"it names the subject in {told.where}"
+        yield run.finding(FindingKind.ROUTINE, why, surface=told.where, count=told.count)
+
+
+def _catalog(run: Run) -> Iterator[Finding]:
+    """A routine and its file must leave the catalog as it was."""
+    for one in run.all(CatalogChanged):
+        for count, verb in ((one.made, "left behind"), (one.gone, "taken away")):
+            if count:
+                why = f"{one.object_kind} {verb} by the routine or its file"
+                surface = f"{one.object_kind} {verb}"
+                yield run.finding(FindingKind.ROUTINE, why, surface=surface, count=count)
+
+
 Rule = Callable[[Run], Iterator[Finding]]
 RULES: Final[tuple[Rule, ...]] = (
     _unfinished,
@@ -346,5 +455,16 @@ RULES: Final[tuple[Rule, ...]] = (
     _traces,
     _collateral,
     _left_behind,
+    _routine_failed,
     _drift,
+)
+EXAMINATION_RULES: Final[tuple[Rule, ...]] = (
+    _unexamined,
+    _credulous,
+    _own_identity,
+    _transaction,
+    _half_way,
+    _told,
+    _catalog,
+    _routine_failed,
 )

@@ -218,6 +218,8 @@ class RunOpened:
 
     `control`: the run must fail in exactly the way that is predicted. `shared`: others may
     write meanwhile, so that bystanders are compared inside the transaction only.
+    `routine_digest`: SHA-256 of a routine FILE, in hexadecimal. `examination`: the run asks how
+    the routine behaves, and not whether it erases.
     """
 
     run: str
@@ -231,6 +233,8 @@ class RunOpened:
     subject: str
     at: str
     shared: bool = False
+    routine_digest: str = ""
+    examination: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +301,74 @@ class Called:
     form: str
     affected_rows: int
     duration_s: float
+
+
+class Step(StrEnum):
+    """What is done with a stored routine."""
+
+    INSTALL = "install"
+    CALL = "call"
+    CLEAN_UP = "clean up"
+
+
+@dataclass(frozen=True, slots=True)
+class RoutineFailed:
+    """The server refused a step; `code` is its own, `lacks` names an object that is missing."""
+
+    run: str
+    step: Step
+    form: str
+    code: str
+    lacks: str
+
+
+class Probe(StrEnum):
+    """What an examination calls a routine with, or in: each tells one thing about it."""
+
+    NUMBER = "the number"
+    TEXT = "text behind the number"
+    NULL = "NULL"
+    OWN = "-1"
+    TRANSACTION = "a transaction of the caller's"
+    INTERRUPTED = "an error half way"
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """One probe of a routine: what it answered, and what was changed when it had returned.
+
+    `code` is the server's error, or empty where the routine took what it was given; `changed`
+    are tables as `store.table`, after a rollback where the probe ends in one; `obstacle` is the
+    table whose rows could not be changed; `own` are tables in which a row of the installation
+    itself was changed; `ended`: the caller's transaction was over.
+    """
+
+    run: str
+    probe: Probe
+    code: str
+    changed: tuple[str, ...]
+    own: tuple[str, ...] = ()
+    ended: bool = False
+    obstacle: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The routine named the subject where that is kept or shown: so many times, where."""
+
+    run: str
+    where: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogChanged:
+    """Objects of the server that a routine or its file made, or took away from others."""
+
+    run: str
+    object_kind: str
+    made: int
+    gone: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,6 +455,10 @@ Record = (
     | RowsDiffer
     | Drifted
     | Called
+    | RoutineFailed
+    | Probed
+    | Told
+    | CatalogChanged
     | Erased
     | CanaryFlown
     | RolledBack
@@ -421,6 +497,17 @@ class SeedRow:
 
     def __repr__(self) -> str:
         return f"SeedRow({self.store}.{self.table})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Answer:
+    """What a server answered to a call: affected rows, and every byte that it said.
+
+    `said` has the cells of all result sets, then warnings and notices; it may name anybody.
+    """
+
+    affected_rows: int
+    said: tuple[bytes, ...] = ()
 
 
 # --- schemas as found on a server -----------------------------------------------------------

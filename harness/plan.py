@@ -117,6 +117,8 @@ class _PairedPass:
         self.subject = subject
         self.canary = canary
         self.row_digests = subject.row_digests
+        self.mentions = subject.mentions
+        self.recognise = subject.recognise
         self.state = subject.state
         self.traces = subject.traces
 

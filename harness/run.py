@@ -14,14 +14,21 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from harness import routines
 from harness.erasure import ProvenErasure
-from harness.errors import HarnessError, MaskError, RoutineError
+from harness.errors import (
+    ConflictError,
+    HarnessError,
+    MaskError,
+    RoutineError,
+    StoreError,
+    StoreUnreachableError,
+)
 from harness.identity import Closure
 from harness.manifest import Manifest
 from harness.masks import Masks
@@ -39,14 +46,16 @@ from harness.model import (
     Planted,
     Predicted,
     Record,
+    RoutineFailed,
     RowsDiffer,
     RunClosed,
     RunOpened,
     SeedRow,
+    Step,
     Trace,
 )
 from harness.plan import Party
-from harness.routines import Routine
+from harness.routines import Routine, RoutineFile
 from harness.routines.prediction import DocumentedPrediction
 from harness.stores import StoreSet, drift
 from harness.stores.aliases import resolve
@@ -59,6 +68,7 @@ if TYPE_CHECKING:
 Recorder = Callable[[Record], None]
 DIGEST_KEY_BYTES: Final = 32
 HARDENED: Final = "hardened"
+DOCUMENTED: Final = "documented"
 CONNECTIONS: Final = min(4, os.cpu_count() or 1)
 """How many connections read a large table outside the transaction of an erasure."""
 SHOWN_ROWS: Final = 100
@@ -81,7 +91,8 @@ class Rehearsal:
     `run` is a token of letters and digits, unique on the server; `sets` has the other store
     set only where the case needs one; `control` marks a run that must fail exactly as
     predicted; `pseudonym` names the subject in evidence; `shared` tells that others may
-    write to the stores meanwhile, `which_rows` asks which rows of others differ.
+    write to the stores meanwhile, `which_rows` asks which rows of others differ; `file` is the
+    routine where it is an operator's own.
     """
 
     run: str
@@ -94,6 +105,7 @@ class Rehearsal:
     pseudonym: str
     shared: bool = False
     which_rows: bool = False
+    file: RoutineFile | None = None
 
 
 def rehearse(rehearsal: Rehearsal, record: Recorder) -> None:
@@ -116,6 +128,7 @@ def rehearse(rehearsal: Rehearsal, record: Recorder) -> None:
             subject=rehearsal.pseudonym,
             at=now(),
             shared=rehearsal.shared,
+            routine_digest=rehearsal.file.sha256 if rehearsal.file else "",
         )
     )
     operation = _Operation(rehearsal, record, secrets.token_bytes(DIGEST_KEY_BYTES))
@@ -135,7 +148,7 @@ class _Operation:
         self._record = record
         self._key = key
         self._sets = rehearsal.sets
-        self._then: dict[Part, Sighting] = {}
+        self._seen: dict[tuple[Part, Moment], Sighting] = {}
 
     def finished(self) -> bool:
         """Go through the phases; return whether all of them were reached."""
@@ -172,7 +185,7 @@ class _Operation:
             store_set = self._sets[Part.JUDGED]
             store_set.load(bulk.store, bulk.table, bulk.columns, bulk.rows())
         self._record(planted(self._rehearsal.run, rows[Part.JUDGED], case.bulk))
-        if self._rehearsal.routine != HARDENED:
+        if self._rehearsal.routine == DOCUMENTED:
             self._record(Predicted(self._rehearsal.run, self._predicted(rows)))
 
     def _predicted(self, rows: Mapping[Part, Sequence[SeedRow]]) -> tuple[Finding, ...]:
@@ -218,15 +231,13 @@ class _Operation:
             unsearched=tuple(sighting.unsearched),
         )
         self._record(observed)
-        if self._rehearsal.which_rows:
+        self._seen.setdefault((part, moment), sighting)
+        if self._rehearsal.which_rows and moment is not Moment.BEFORE:
             self._tell_rows(part, moment, sighting)
         return observed
 
     def _tell_rows(self, part: Part, moment: Moment, sighting: Sighting) -> None:
-        if moment is Moment.BEFORE:
-            self._then[part] = sighting
-            return
-        for store, table, gone, new in differing(self._then[part], sighting):
+        for store, table, gone, new in differing(self._seen[part, Moment.BEFORE], sighting):
             rows = (tuple(gone[:SHOWN_ROWS]), tuple(new[:SHOWN_ROWS]))
             self._record(RowsDiffer(self._rehearsal.run, part, moment, store, table, *rows))
 
@@ -246,33 +257,60 @@ class _Operation:
         self._observe(Part.JUDGED, Moment.BEFORE, search)
         self._observe_other(Moment.BEFORE)
         self._install_and_call()
-        self._observe(Part.JUDGED, Moment.AFTER, search)
+        # Whatever took the place of identifiers, somebody else's routine chose it.
+        before = self._seen[Part.JUDGED, Moment.BEFORE]
+        since = replace(search, earlier=before) if search.keep_rows else search
+        self._observe(Part.JUDGED, Moment.AFTER, since)
         self._observe_other(Moment.AFTER)
 
     def _install_and_call(self) -> None:
-        where = self._sets[self._rehearsal.case.routine_in]
-        routine = routines.documented(self._rehearsal.manifest, where, self._rehearsal.run)
+        routine = self._routine()
         try:
-            with self._phase("install"):
+            with self._phase("install"), self._step(Step.INSTALL):
                 routine.install()
                 if not routine.listed():
                     raise RoutineError(
                         "The routine was installed and the catalog does not list it: run again."
                     )
-            for form in self._rehearsal.case.calls:
-                with self._phase("erase"):
+            for form in self._rehearsal.case.calls if routine.listed() else ():
+                with self._phase("erase"), self._step(Step.CALL, form):
                     self._call(routine, form)
         finally:
             with self._phase("remove"):
+                if routine.listed():
+                    with self._step(Step.CLEAN_UP):
+                        routine.clean_up()
                 routine.remove()
                 for kind, count in routine.leftovers():
                     self._record(LeftBehind(self._rehearsal.run, kind, count))
 
+    def _routine(self) -> Routine:
+        rehearsal = self._rehearsal
+        where = self._sets[rehearsal.case.routine_in]
+        if rehearsal.file:
+            return routines.from_file(rehearsal.file, rehearsal.manifest, where, rehearsal.run)
+        return routines.documented(rehearsal.manifest, where, rehearsal.run)
+
+    @contextmanager
+    def _step(self, step: Step, form: str = "") -> Iterator[None]:
+        """Record it when the server refuses what a FILE does: that is a fact about the FILE."""
+        try:
+            yield
+        except (StoreUnreachableError, ConflictError):
+            raise
+        except StoreError as error:
+            if self._rehearsal.file is None:
+                raise
+            self._record(RoutineFailed(self._rehearsal.run, step, form, error.code, error.lacks))
+
     def _call(self, routine: Routine, form: str) -> None:
+        """Call the routine as a careful operator would: in a transaction of its own."""
+        number = self._rehearsal.case.wa_id.number
         started_s = time.monotonic()
-        affected_rows = routine.call(self._rehearsal.case.wa_id, form)
+        with routines.committed(routine):
+            answer = routine.call(number if form == "text" else int(number))
         duration_s = round(time.monotonic() - started_s, 3)
-        self._record(Called(self._rehearsal.run, form, affected_rows, duration_s))
+        self._record(Called(self._rehearsal.run, form, answer.affected_rows, duration_s))
 
     # --- erasure by the plan --------------------------------------------------------------
 

@@ -261,7 +261,7 @@ def _stream(store_set: StoreSet) -> int:
 def _call_documented(store_set: StoreSet) -> None:
     routine = routines.documented(MANIFEST, store_set, "bench")
     routine.install()
-    routine.call(CASE.wa_id, "number")
+    routine.call(int(CASE.wa_id.number))
     routine.remove()
 
 

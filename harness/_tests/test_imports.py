@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
     "plugin",
     "evidence",
+    "examination",
     "run",
     "judge",
     "history",

@@ -98,7 +98,7 @@ def test_a_call_deletes_what_the_map_names(
     rows = rows_of(showcase(SUBJECT))
     store_set.insert(rows)
     before = counts(store_set)
-    routine.call(WA_ID, form)
+    routine.call(int(WA_ID.number) if form == "number" else WA_ID.number)
     after = counts(store_set)
     gone = {
         place: before[place] - after[place] for place in before if before[place] != after[place]
@@ -113,9 +113,9 @@ def test_a_call_deletes_what_the_map_names(
 
 def test_success_says_nothing(routine: Routine, store_set: StoreSet) -> None:
     """What a call claims does not depend on whether there was anybody to delete."""
-    nobody = routine.call(WaId(person(99).number), "number")
+    nobody = routine.call(int(person(99).number)).affected_rows
     store_set.insert(rows_of(showcase(SUBJECT)))
-    subject_of_others = routine.call(WaId(person(98).number), "number")
+    subject_of_others = routine.call(int(person(98).number)).affected_rows
     assert nobody == subject_of_others
 
 

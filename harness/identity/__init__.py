@@ -2,7 +2,7 @@
 
 `closure` knows whose numbers they are, `spelling` how each is spelled; `written`, `packed` and
 `wrapped` find them exactly; `needles` is the filter before that, and `matcher` puts both
-together.
+together. `kept` tells whether somebody else masked them and nothing else.
 """
 
 from harness.identity.closure import (
@@ -15,6 +15,7 @@ from harness.identity.closure import (
     parse_wa_id,
     variant_of,
 )
+from harness.identity.kept import is_masked_copy
 from harness.identity.matcher import NOBODY, Matcher, Representation
 from harness.identity.needles import Filter
 from harness.identity.packed import Hit
@@ -34,6 +35,7 @@ __all__ = [
     "WaId",
     "draw_mask",
     "freeze",
+    "is_masked_copy",
     "parse_wa_id",
     "spelled",
     "variant_of",

@@ -19,6 +19,7 @@ from harness.plugin import options
 from harness.plugin.interruption import Interruption
 from harness.plugin.redacting import redact_report, redact_terminal
 from harness.redaction import Redactor
+from harness.run import DOCUMENTED, HARDENED
 
 if TYPE_CHECKING:
     from harness.model import EngineChoice
@@ -42,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "control: about the vendor's routine, which must fail as predicted"
     )
+    config.addinivalue_line("markers", "stored: about a stored routine, which the plan is not")
     if not _active(config):
         return
     redactor = Redactor()
@@ -97,16 +99,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("engine", stage.request.engines, ids=str, scope="session")
     if "case" in metafunc.fixturenames:
         control = "control" in metafunc.fixturenames
-        cases = stage.cases(options.DOCUMENTED if control else stage.request.candidate)
+        cases = stage.cases(DOCUMENTED if control else stage.request.candidate)
         names = [case.name for case in cases]
         metafunc.parametrize("case", cases, ids=names, scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the control where another routine was named as the one to judge."""
+    """Leave out what does not concern the routine that was named as the one to judge."""
     stage = config.stash.get(STAGE, None)
-    if stage and not stage.request.controls and stage.request.candidate != options.DOCUMENTED:
-        items[:] = [item for item in items if item.get_closest_marker("control") is None]
+    if stage is None:
+        return
+    candidate, strangers = stage.request.candidate, set()
+    if candidate == HARDENED:
+        strangers.add("stored")
+    if candidate != DOCUMENTED and not stage.request.controls:
+        strangers.add("control")
+    items[:] = [item for item in items if not strangers & {m.name for m in item.iter_markers()}]
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
@@ -131,7 +139,7 @@ def recorded(stage: Stage, engine: EngineChoice, case: Case) -> Recorded:
 @pytest.fixture(scope="session")
 def control(stage: Stage, engine: EngineChoice, case: Case) -> Recorded:
     """The run of the vendor's routine, in one case on one engine; acted only once."""
-    return stage.recorded(engine, case, options.DOCUMENTED)
+    return stage.recorded(engine, case, DOCUMENTED)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -12,12 +12,13 @@ from typing import Final
 import pytest
 
 from harness import config as run_config
+from harness import manifest, routines
 from harness.errors import ConfigError, RefusalError
 from harness.identity import WaId, parse_wa_id
 from harness.model import EngineChoice, EngineKind
-from harness.run import HARDENED
+from harness.routines import RoutineFile
+from harness.run import DOCUMENTED, HARDENED
 
-DOCUMENTED: Final = "documented"
 _LARGEST_POPULATION: Final = 50_000_000
 
 
@@ -27,7 +28,8 @@ class Request:
 
     `candidate` is the routine that is judged; `controls` tells whether the runs that must
     fail belong to it, which is so unless the candidate was named. `population` is how many
-    messages of bystanders to load beside the named cases, 0 for none.
+    messages of bystanders to load beside the named cases, 0 for none; `file` is the candidate
+    where that is an operator's own routine.
     """
 
     engines: tuple[EngineChoice, ...]
@@ -35,6 +37,7 @@ class Request:
     controls: bool
     reports: Path
     population: int = 0
+    file: RoutineFile | None = None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -51,8 +54,8 @@ def add_options(parser: pytest.Parser) -> None:
         "--routine",
         default=None,
         metavar="ROUTINE",
-        help="the routine to judge, and nothing else: documented or hardened; "
-        "default: hardened, with the documented one as a control",
+        help="the routine to judge, and nothing else: documented, hardened, or a file with one "
+        "CREATE PROCEDURE or FUNCTION; default: hardened, with the documented one as a control",
     )
     group.addoption(
         "--reports",
@@ -93,28 +96,36 @@ def read_request(config: pytest.Config) -> Request:
         RefusalError: An option's value cannot be used, or the request is not safe.
     """
     _refuse_live(config)
+    file = _file(config.getoption("routine"))
     return Request(
-        engines=_engines(config.getoption("engine")),
-        candidate=_candidate(config.getoption("routine")),
+        engines=_engines(config.getoption("engine"), file),
+        candidate=file.label if file else config.getoption("routine") or HARDENED,
+        file=file,
         controls=config.getoption("routine") is None,
         reports=Path(config.getoption("reports") or config.rootpath / "reports"),
         population=_population(config.getoption("population"), config.getoption("routine")),
     )
 
 
-def _engines(texts: list[str]) -> tuple[EngineChoice, ...]:
+def _engines(texts: list[str], file: RoutineFile | None) -> tuple[EngineChoice, ...]:
     # Imported here, so that a live run can refuse without ever loading servers.
     from harness.servers import parse_choice  # noqa: PLC0415
 
-    return tuple(
-        sorted({parse_choice(text) for text in texts or [kind.value for kind in EngineKind]})
-    )
+    kinds = [file.engine] if file else EngineKind
+    chosen = {parse_choice(text) for text in texts or [kind.value for kind in kinds]}
+    if file and {one.kind for one in chosen} != {file.engine}:
+        raise RefusalError(
+            f"{file.label} is written for {file.engine.proper_name}: give --engine "
+            f"{file.engine.value}, or leave it away."
+        )
+    return tuple(sorted(chosen))
 
 
-def _candidate(text: str | None) -> str:
+def _file(text: str | None) -> RoutineFile | None:
     if text in {None, HARDENED, DOCUMENTED}:
-        return text or HARDENED
-    raise RefusalError("--routine takes hardened or documented in this version: give one of them.")
+        return None
+    stores = [store.name for store in manifest.load().stores]
+    return routines.read(Path(text or ""), stores)
 
 
 def _population(text: str | None, routine: str | None) -> int:

@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Final
 
 import allure
@@ -24,27 +24,34 @@ from harness import config, history, manifest
 from harness.errors import HarnessError, ServerError, TraceFoundError
 from harness.evidence.forms import FormLine, account, as_csv
 from harness.evidence.session import Session
+from harness.examination import Server, examine
 from harness.judge import Run, judge_run, runs_of, unpredicted
 from harness.model import (
+    CatalogChanged,
     EngineChoice,
     Erased,
+    Failed,
     Finding,
     FindingKind,
     History,
     Judgement,
+    LeftBehind,
+    Observed,
     Part,
     Record,
 )
-from harness.plugin.options import DOCUMENTED, Request
-from harness.population.cases import CASES, Case, crowded
+from harness.plugin.options import Request
+from harness.population.cases import CASES, PLAIN_PREFIX, Case, crowded
 from harness.population.strategies import worlds
 from harness.population.world import World
 from harness.redaction import Redactor
-from harness.run import Rehearsal, rehearse
+from harness.run import DOCUMENTED, Rehearsal, rehearse
 from harness.servers import EmbeddedServer, install, running
 from harness.stores import StoreSet, connect, ddl
 
 _SHOWN: Final = 6
+EXAMINED: Final = "everywhere"
+"""The case that stored routines are examined in."""
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -114,6 +121,18 @@ class UnclearRunError(HarnessError):
     """A recorded run does not tell; the judge's findings say why."""
 
 
+def _soiled(run: Run) -> bool:
+    """Tell whether there is more, or less, in the store set than rows can account for."""
+    if any(isinstance(record, CatalogChanged | LeftBehind | Failed) for record in run.records):
+        return True
+    first, last = run.first, run.last
+    return bool(first and last) and _places(first) != _places(last)
+
+
+def _places(observed: Observed | None) -> set[tuple[str, str]]:
+    return {(state.store, state.table) for state in observed.tables} if observed else set()
+
+
 def _raise_for(findings: list[Finding]) -> None:
     if not findings:
         return
@@ -143,17 +162,24 @@ class Stage:
         self._serial = itertools.count(1)
         self._no_servers: ServerError | None = None
         self._pseudonym_key = secrets.token_bytes(32)
+        for password in self.request.file.passwords if self.request.file else ():
+            self.redactor.register_secret(password.reveal())
 
     def cases(self, routine: str) -> tuple[Case, ...]:
         """Return the named cases that concern a routine."""
         if routine == DOCUMENTED:
             return CASES
         named = tuple(case for case in CASES if case.routine_in is Part.JUDGED)
+        if file := self.request.file:
+            # A routine FILE names its databases, so it is only ever judged in those.
+            unprefixed = (case for case in named if case.other or case.prefix == PLAIN_PREFIX)
+            named = tuple(replace(case, prefix=file.prefix) for case in unprefixed)
         return named + crowded(self.request.population)
 
     def named(self, name: str) -> Case:
-        """Return the named case of that name."""
-        return next(case for case in CASES if case.name == name)
+        """Return the named case of that name, as the routine that is judged is put to it."""
+        cases = self.cases(self.request.candidate)
+        return next(case for case in cases if case.name == name)
 
     def attach_forms(self, recorded: Recorded) -> None:
         """Attach the table of forms to the report of the scenario that is running."""
@@ -168,15 +194,26 @@ class Stage:
                 self._recorded[key] = rehearsed(engine, case)
         return self._recorded[key]
 
+    def examined(self, engine: EngineChoice, routine: str) -> Recorded:
+        """Return the recorded examination of a stored routine, acting only the first time."""
+        key = (engine, "examination", routine)
+        if key not in self._recorded:
+            with self.recording(routine, examination=True) as act:
+                case = next(one for one in self.cases(routine) if one.name == EXAMINED)
+                self._recorded[key] = act(engine, case)
+        return self._recorded[key]
+
     @contextmanager
-    def recording(self, routine: str) -> Iterator[Callable[[EngineChoice, Case], Recorded]]:
+    def recording(
+        self, routine: str, *, examination: bool = False
+    ) -> Iterator[Callable[[EngineChoice, Case], Recorded]]:
         """Yield a function that acts a case and records it; one history file for them all."""
         path = self.session.run_folder(next(self._serial)) / "history.jsonl"
         with path.open("ab") as stream:
             path.chmod(0o600)
 
             def act(engine: EngineChoice, case: Case) -> Recorded:
-                return self._act(engine, case, routine, stream)
+                return self._act(engine, case, routine, stream, examination=examination)
 
             yield act
 
@@ -188,6 +225,7 @@ class Stage:
         require: Callable[[Recorded], None],
     ) -> None:
         """Act and judge as many worlds of Hypothesis's own making, the same in every session."""
+        prefix = self.request.file.prefix if self.request.file else PLAIN_PREFIX
         with self.recording(routine) as act:
 
             @settings(
@@ -201,11 +239,19 @@ class Stage:
             )
             @given(world=worlds())
             def judged(world: World) -> None:
-                require(act(engine, Case("any world", "Drawn by Hypothesis.", world)))
+                require(act(engine, Case("any world", "Drawn by Hypothesis.", world, prefix)))
 
             judged()
 
-    def _act(self, engine: EngineChoice, case: Case, routine: str, stream: BinaryIO) -> Recorded:
+    def _act(
+        self,
+        engine: EngineChoice,
+        case: Case,
+        routine: str,
+        stream: BinaryIO,
+        *,
+        examination: bool,
+    ) -> Recorded:
         for number in case.numbers():
             self.redactor.register_number(number)
         records: list[Record] = []
@@ -228,10 +274,17 @@ class Stage:
             control=routine != self.request.candidate,
             which_rows=not case.bulk,
             pseudonym=self._pseudonym(case),
+            file=self.request.file if routine == self.request.candidate else None,
         )
         with self._timed("runs"):
-            rehearse(rehearsal, record)
+            if examination:
+                server = self._servers[engine]
+                examine(rehearsal, Server(server.log, server.data), record)
+            else:
+                rehearse(rehearsal, record)
         (run,) = runs_of(tuple(records))
+        if rehearsal.file and _soiled(run):
+            self._drop(engine, case.prefix)
         return Recorded(run, judge_run(run))
 
     def _pseudonym(self, case: Case) -> str:
@@ -273,6 +326,14 @@ class Stage:
             self._cleanup.callback(store_set.close)
             store_set.create(ddl.committed(self._manifest, engine.kind))
         return store_set
+
+    def _drop(self, engine: EngineChoice, prefix: str) -> None:
+        """Drop a store set in which a routine left more than rows; it is made anew when needed."""
+        soiled = self._sets.pop((engine, prefix))
+        soiled.close()
+        fresh = connect(soiled.config, [store.name for store in self._manifest.stores])
+        fresh.drop()
+        fresh.close()
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hypothesis import strategies as st
 
 from harness.population.people import (
@@ -23,13 +25,23 @@ def worlds(draw: st.DrawFn) -> World:
     subject, other_form = draw(st.one_of(_ordinary(), _mapped(), _two_forms()))
     around = draw(st.lists(st.sampled_from(neighbours(subject)), max_size=3, unique=True))
     strangers = draw(st.lists(st.integers(0, CAPACITY - 1), min_size=2, max_size=3, unique=True))
-    bystanders = dict.fromkeys((*other_form, *around, *map(person, strangers)))
-    others = tuple(one for one in bystanders if not one.numbers & subject.numbers)
+    others = _apart(subject, (*other_form, *around, *map(person, strangers)))
     present = draw(st.integers(0, 9)) < 9  # noqa: PLR2004  # nine in ten
     people = (subject, *others) if present else others
     groups = draw(st.lists(_groups(people), max_size=3, unique_by=lambda group: group.created_s))
     events = draw(st.lists(_events(people, tuple(groups)), max_size=12))
     return World(subject, people, tuple(groups), tuple(events))
+
+
+def _apart(subject: Person, people: Iterable[Person]) -> tuple[Person, ...]:
+    """Return those people whose numbers are neither the subject's nor one another's."""
+    taken = set(subject.numbers)
+    apart = []
+    for one in people:
+        if not one.numbers & taken:
+            taken |= one.numbers
+            apart.append(one)
+    return tuple(apart)
 
 
 def _ordinary() -> st.SearchStrategy[tuple[Person, tuple[Person, ...]]]:

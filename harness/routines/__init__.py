@@ -6,14 +6,18 @@ one never replaces or drops anything that was there before.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from harness.errors import StoreError
 from harness.manifest import Manifest
 from harness.model import EngineKind
-from harness.routines.mysql import DocumentedProcedure
-from harness.routines.postgres import DocumentedFunction
+from harness.routines import mysql, postgres
+from harness.routines.file import RoutineFile, read
 from harness.routines.protocol import Routine
 from harness.stores import StoreSet
 
-__all__ = ["Routine", "documented"]
+__all__ = ["Routine", "RoutineFile", "committed", "documented", "from_file", "read"]
 
 
 def documented(manifest: Manifest, store_set: StoreSet, run: str) -> Routine:
@@ -25,5 +29,25 @@ def documented(manifest: Manifest, store_set: StoreSet, run: str) -> Routine:
         run: A token of letters and digits that makes its objects' names the run's own.
     """
     if store_set.config.engine is EngineKind.MYSQL:
-        return DocumentedProcedure(manifest, store_set, run)
-    return DocumentedFunction(manifest, store_set, run)
+        return mysql.documented(manifest, store_set, run)
+    return postgres.documented(manifest, store_set, run)
+
+
+@contextmanager
+def committed(routine: Routine) -> Iterator[None]:
+    """Call a routine inside a transaction: commit if it returns, roll back if it fails."""
+    routine.session.execute(routine.home, "BEGIN")
+    try:
+        yield
+    except StoreError:
+        with suppress(StoreError):
+            routine.session.execute(routine.home, "ROLLBACK")
+        raise
+    routine.session.execute(routine.home, "COMMIT")
+
+
+def from_file(file: RoutineFile, manifest: Manifest, store_set: StoreSet, run: str) -> Routine:
+    """Return an operator's routine for a store set, not yet installed; see `documented`."""
+    if store_set.config.engine is EngineKind.MYSQL:
+        return mysql.from_file(file, store_set, run)
+    return postgres.from_file(file, manifest, store_set, run)

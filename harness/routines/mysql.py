@@ -1,58 +1,110 @@
-"""The documented routine on MySQL: a stored procedure that deletes across databases."""
+"""Routines on MySQL: stored procedures, and functions, that delete across databases."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
 from harness.errors import RoutineError
-from harness.identity import WaId
 from harness.manifest import Manifest
-from harness.model import EngineKind
+from harness.model import Answer, EngineKind
 from harness.routines import rendering
-from harness.routines.protocol import HOME_STORE, PUBLISHED_NAME, require_stores
+from harness.routines.file import RoutineFile
+from harness.routines.protocol import (
+    HOME_STORE,
+    PUBLISHED_NAME,
+    OwnSession,
+    Value,
+    require_stores,
+)
 from harness.stores import StoreSet
 from harness.stores.mysql_changes import quoted
 
-_LISTED = """
+# A routine keeps the mode it was created in. This is 5.6's own, the laxest that any server has
+# by default: what the routine refuses here, it refuses everywhere.
+_LAX: Final = "SET SESSION sql_mode = 'NO_ENGINE_SUBSTITUTION'"
+_LISTED: Final = """
     SELECT count(*) FROM information_schema.routines
-    WHERE routine_schema = %s AND routine_name = %s AND routine_type = 'PROCEDURE'"""
+    WHERE routine_schema = %s AND routine_name = %s AND routine_type = %s"""
 
 
-class DocumentedProcedure:
-    """The published procedure; see `harness.routines.protocol.Routine`."""
+def documented(manifest: Manifest, store_set: StoreSet, run: str) -> StoredRoutine:
+    """Return the published procedure, not yet installed."""
+    name = f"{PUBLISHED_NAME}_{run}"
+    databases = store_set.databases()
 
-    def __init__(self, manifest: Manifest, store_set: StoreSet, run: str) -> None:
-        self.name = f"{PUBLISHED_NAME}_{run}"
-        self._manifest = manifest
-        self._store_set = store_set
+    def text() -> str:
+        require_stores(manifest, EngineKind.MYSQL, databases)
+        return rendering.mysql_procedure(manifest, databases, name)
+
+    return StoredRoutine(_Origin(name, HOME_STORE), store_set, text)
+
+
+def from_file(file: RoutineFile, store_set: StoreSet, run: str) -> StoredRoutine:
+    """Return the routine of a FILE, not yet installed."""
+    name = f"erasure_{run}"
+    set_up = tuple(statement.text for statement in file.set_up)
+    origin = _Origin(name, file.home, "FUNCTION" if file.is_function else "PROCEDURE", set_up)
+    return StoredRoutine(origin, store_set, lambda: file.named(quoted(name)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Which routine it is: its name on the server, its store, and what is run before it."""
+
+    name: str
+    home: str
+    kind: str = "PROCEDURE"
+    set_up: Sequence[str] = ()
+
+
+class StoredRoutine(OwnSession):
+    """A procedure or function of MySQL; see `harness.routines.protocol.Routine`."""
+
+    def __init__(self, origin: _Origin, store_set: StoreSet, text: Callable[[], str]) -> None:
+        super().__init__(store_set)
+        self.name = origin.name
+        self.home = origin.home
+        self._origin = origin
+        self._text = text
         self._ours = False
 
     def install(self) -> None:
-        databases = self._store_set.databases()
-        require_stores(self._manifest, EngineKind.MYSQL, databases)
+        sql = self._text()
         if self.listed():
-            raise RoutineError(f"{HOME_STORE} already has a routine of this run's name: run again.")
-        sql = rendering.mysql_procedure(self._manifest, databases, self.name)
+            raise RoutineError(f"{self.home} already has a routine of this run's name: run again.")
+        for statement in (_LAX, *self._origin.set_up):
+            self.session.execute(self.home, statement)
         # From here on a failure half way is ours to clean up.
         self._ours = True
-        self._store_set.execute(HOME_STORE, sql)
+        self.session.execute(self.home, sql)
 
     def listed(self) -> bool:
         return self._count() > 0
 
-    def call(self, wa_id: WaId, form: str) -> int:
-        value = wa_id.number if form == "text" else int(wa_id.number)
-        return self._store_set.execute(HOME_STORE, f"CALL {quoted(self.name)}(%s)", (value,))
+    def call(self, value: Value) -> Answer:
+        verb = "CALL" if self._origin.kind == "PROCEDURE" else "SELECT"
+        return self.session.call(self.home, f"{verb} {quoted(self.name)}(%s)", (value,))
 
-    def remove(self) -> None:
+    def clean_up(self) -> None:
+        """Do nothing: MySQL's files make nothing but the routine."""
+
+    def remove(self, *, thorough: bool = True) -> None:
+        del thorough  # its files make nothing but the routine
+        self._end_session()
         if not self._ours:
             return
-        self._store_set.execute(HOME_STORE, f"DROP PROCEDURE IF EXISTS {quoted(self.name)}")
+        self._store_set.execute(
+            self.home, f"DROP {self._origin.kind} IF EXISTS {quoted(self.name)}"
+        )
         self._ours = False
 
     def leftovers(self) -> tuple[tuple[str, int], ...]:
         count = self._count()
-        return (("procedure", count),) if count else ()
+        return ((self._origin.kind.lower(), count),) if count else ()
 
     def _count(self) -> int:
-        database = self._store_set.databases()[HOME_STORE]
-        rows = self._store_set.query(HOME_STORE, _LISTED, (database, self.name))
+        names = (self._store_set.databases()[self.home], self.name, self._origin.kind)
+        rows = self._store_set.query(self.home, _LISTED, names)
         return int(rows[0][0])

@@ -9,10 +9,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from harness.identity import WaId
 from harness.manifest import Manifest, Table, VendorStatement
-from harness.model import OTHER_SET, EngineKind, Finding, FindingKind, SeedRow
+from harness.model import OTHER_SET, EngineKind, Finding, FindingKind, Probe, SeedRow
+
+_ROUTINE: Final = FindingKind.ROUTINE
+
+
+def conduct(engine: EngineKind, label: str) -> tuple[Finding, ...]:
+    """Predict what an examination of the documented routine finds, from reading it.
+
+    It checks nothing that it is called with; -1 is the installation's own identity. MySQL 5.6
+    reads a number from the text's beginning, and commits each statement by itself.
+    """
+    surfaces = [f"called with {Probe.NULL}", f"called with {Probe.OWN}"]
+    if engine is EngineKind.MYSQL:
+        surfaces += [f"called with {Probe.TEXT}", "failure half way"]
+    why = "the published routine checks nothing, and has no transaction"
+    found = [Finding(_ROUTINE, label, "", "", "", surface, 1, why) for surface in surfaces]
+    own = "the published routine takes -1 for a person"
+    found.append(Finding(_ROUTINE, label, "axolotlStore", "identities", "", "own identity", 1, own))
+    return tuple(sorted(found))
 
 
 class DocumentedPrediction:

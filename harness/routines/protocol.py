@@ -6,18 +6,26 @@ from collections.abc import Collection
 from typing import Final, Protocol
 
 from harness.errors import RoutineError
-from harness.identity import WaId
 from harness.manifest import Manifest
-from harness.model import EngineKind
+from harness.model import Answer, EngineKind
+from harness.stores import StoreSet, connect
 
 PUBLISHED_NAME: Final = "deleteUserDataByPhoneNumber"
 HOME_STORE: Final = "contactStore"
+Value = int | str | None
+"""What a routine is called with: a number, or something else in a number's place."""
 
 
 class Routine(Protocol):
     """A stored deletion routine, bound to one store set, under a name of the run's own."""
 
     name: str
+    home: str
+
+    @property
+    def session(self) -> StoreSet:
+        """The connection that it is called on: whatever it does to it, nobody else has it."""
+        ...
 
     def install(self) -> None:
         """Create the routine and what it needs; all of it or nothing.
@@ -32,17 +40,53 @@ class Routine(Protocol):
         """Tell whether the server's catalog lists the routine."""
         ...
 
-    def call(self, wa_id: WaId, form: str) -> int:
-        """Call it once with the number as `number` or as `text`; return the rows it claims."""
+    def call(self, value: Value) -> Answer:
+        """Call it once, on its session; return what the server answered.
+
+        Raises:
+            StoreError: It failed.
+        """
         ...
 
-    def remove(self) -> None:
-        """Take away everything that `install` made and nothing else; harmless when repeated."""
+    def clean_up(self) -> None:
+        """Do what the routine's own file does to take away what it made.
+
+        Raises:
+            StoreError: The server refused.
+        """
+        ...
+
+    def remove(self, *, thorough: bool = True) -> None:
+        """Take away everything that `install` made and nothing else; harmless when repeated.
+
+        Unless it is to be `thorough`, what the routine's own file made is left, to be seen.
+        """
         ...
 
     def leftovers(self) -> tuple[tuple[str, int], ...]:
         """Return the kinds and numbers of the run's own objects that the catalog still lists."""
         ...
+
+
+class OwnSession:
+    """A connection of the routine's own, opened when it is first needed."""
+
+    def __init__(self, store_set: StoreSet) -> None:
+        self._store_set = store_set
+        self._opened: StoreSet | None = None
+
+    @property
+    def session(self) -> StoreSet:
+        """The connection that the routine is called on."""
+        if self._opened is None:
+            self._opened = connect(self._store_set.config, tuple(self._store_set.databases()))
+        return self._opened
+
+    def _end_session(self) -> None:
+        """Close it; whatever the routine did not commit is rolled back."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
 
 def require_stores(manifest: Manifest, engine: EngineKind, present: Collection[str]) -> None:

@@ -6,7 +6,7 @@ axolotlStore.sender_keys, nothing runs in a transaction of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -85,7 +85,9 @@ def postgres_function(manifest: Manifest, foreign: ForeignNames, name: str) -> s
     )
 
 
-def foreign_tables(manifest: Manifest, foreign: ForeignNames) -> str:
+def foreign_tables(
+    manifest: Manifest, foreign: ForeignNames, leave_out: Collection[str] = ()
+) -> str:
     """Return CREATE FOREIGN TABLE for each table of the map outside the home store.
 
     Only the columns that the map compares are declared, as published.
@@ -93,7 +95,7 @@ def foreign_tables(manifest: Manifest, foreign: ForeignNames) -> str:
     return "".join(
         _foreign_table(table, statement, foreign)
         for table, statement in manifest.vendor_tables(EngineKind.POSTGRES)
-        if table.store != HOME_STORE
+        if table.store != HOME_STORE and table.name not in leave_out
     )
 
 

@@ -115,6 +115,16 @@ class EmbeddedServer:
         }
 
     @property
+    def log(self) -> Path:
+        """What the server prints."""
+        return self._site.log
+
+    @property
+    def data(self) -> Path:
+        """The server's data folder."""
+        return self._site.data
+
+    @property
     def last_words(self) -> str:
         """The end of the server's log, without long numbers and the password; for messages."""
         return self._site.last_words()

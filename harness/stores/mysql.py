@@ -22,6 +22,7 @@ from pymysql.constants import CLIENT, COMMAND
 from harness.config import RunConfig, TlsSettings
 from harness.errors import ConflictError, StoreError, StoreUnreachableError
 from harness.model import (
+    Answer,
     ColumnSchema,
     Hazard,
     Located,
@@ -48,6 +49,10 @@ _CONNECT_TIMEOUT_S: Final = 10
 _UNREACHABLE: Final = frozenset({0, 1040, 1044, 1045, 1053, 2002, 2003, 2006, 2013, 2014, 2055})
 # ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK.
 _CONFLICT: Final = frozenset({1205, 1213})
+# ER_BAD_DB_ERROR, ER_BAD_FIELD_ERROR, ER_UNKNOWN_TABLE, ER_NO_SUCH_TABLE, ER_SP_DOES_NOT_EXIST,
+# ER_NO_SUCH_USER: what they quote is the object's name, or begins with its kind.
+_MISSING: Final = frozenset({1049, 1054, 1109, 1146, 1305, 1449})
+_OBJECT: Final = re.compile(r"(?:'|^(?:PROCEDURE|FUNCTION) )((?:[^\W\d]|\d(?!\d{4})|[.$@'])+?)'? ")
 _LOCK_TIMEOUT_S: Final = 5
 _PACKET_CHARACTERS: Final = 256 * 1024
 _MAX_PACKET: Final = 0xFFFFFF
@@ -357,6 +362,19 @@ class MySqlStoreSet:
         self._run(f"USE {quoted(self.databases()[store])}")
         return self._run(sql, values)
 
+    def call(self, store: str, sql: str, values: Sequence[object] = ()) -> Answer:
+        self._run(f"USE {quoted(self.databases()[store])}")
+        said: list[bytes] = []
+        with self._wrapped(), self._connection.cursor() as cursor:
+            affected_rows = int(cursor.execute(sql, tuple(values) or None))
+            more = True
+            while more:
+                said += [_said(cell) for row in cursor.fetchall() for cell in row]
+                more = bool(cursor.nextset())
+            cursor.execute("SHOW WARNINGS")
+            said += [_said(row[2]) for row in cursor.fetchall()]
+        return Answer(affected_rows, tuple(said))
+
     def query(self, store: str, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         self._run(f"USE {quoted(self.databases()[store])}")
         return self._rows(sql, values)
@@ -388,8 +406,21 @@ class MySqlStoreSet:
                     f"MySQL gave way to another transaction (error {code})."
                 ) from None
             raise StoreError(
-                f"MySQL refused a statement with error {code}: look the code up in MySQL's manual."
+                f"MySQL refused a statement with error {code}: look the code up in MySQL's manual.",
+                code=str(code),
+                lacks=_lacking(code, error),
             ) from None
+
+
+def _lacking(code: int, error: Exception) -> str:
+    """Return the object whose absence an error is about; nobody's data is among these."""
+    if code not in _MISSING or not (match := _OBJECT.search(str(error.args[-1]))):
+        return ""
+    return match[1].replace("'", "")
+
+
+def _said(cell: object) -> bytes:
+    return cell if isinstance(cell, bytes) else str(cell).encode()
 
 
 def _packets(statements: Iterable[str]) -> Iterator[str]:

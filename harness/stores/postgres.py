@@ -6,6 +6,7 @@ unless it deserves a look. In its binary format text and bytes come as they are 
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -18,6 +19,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from harness.config import RunConfig
 from harness.errors import ConflictError, PlanError, StoreError, StoreUnreachableError
 from harness.model import (
+    Answer,
     ColumnSchema,
     Hazard,
     Located,
@@ -47,6 +49,10 @@ from harness.stores.protocol import (
 )
 
 _CONNECT_TIMEOUT_S: Final = 10
+# Undefined table, column, function, schema, object, database: what they quote is its name.
+_MISSING: Final = frozenset({"42P01", "42703", "42883", "3F000", "42704", "3D000"})
+_NAME: Final = r"((?:[^\W\d]|\d(?!\d{4})|[.$])+)"
+_OBJECT: Final = re.compile(rf'"{_NAME}"|function {_NAME}\(')
 _MAINTENANCE_DATABASE: Final = "postgres"
 # Equal values must be equal bytes in every session.
 _SESSION: Final = (
@@ -346,6 +352,17 @@ class PostgresStoreSet:
     def execute(self, store: str, sql: str, values: Sequence[object] = ()) -> int:
         return self._run(self.databases()[store], sql, values)
 
+    def call(self, store: str, sql: str, values: Sequence[object] = ()) -> Answer:
+        database = self.databases()[store]
+        del self._connection(database).notices[:]
+        with self._wrapped(), self._connection(database).cursor() as cursor:
+            cursor.execute(sql, tuple(values) or None)
+            rows = cursor.fetchall() if cursor.description else []
+            said = [str(cell).encode() for row in rows for cell in row]
+            affected_rows = max(cursor.rowcount, 0)
+        said += [notice.encode() for notice in self._connection(database).notices]
+        return Answer(affected_rows, tuple(said))
+
     def query(self, store: str, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         return self._rows(self.databases()[store], sql, values)
 
@@ -398,8 +415,16 @@ class PostgresStoreSet:
                 ) from None
             raise StoreError(
                 f"PostgreSQL refused a statement with SQLSTATE {code}: look the code up in "
-                "PostgreSQL's manual."
+                "PostgreSQL's manual.",
+                code=code or "",
+                lacks=_lacking(error),
             ) from None
+
+
+def _lacking(error: psycopg2.Error) -> str:
+    """Return the object whose absence an error is about; nobody's data is among these."""
+    match = _OBJECT.search(error.diag.message_primary or "")
+    return match[1] or match[2] if match and error.pgcode in _MISSING else ""
 
 
 def _label(namespace: str, table: str) -> str:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol, TypeVar
 
 from harness.config import RunConfig
-from harness.model import Hazard, Located, Reference, Replacement, SeedRow, TableSchema
+from harness.model import Answer, Hazard, Located, Reference, Replacement, SeedRow, TableSchema
 
 _TEMPLATE_PORT: Final = 3306
 _WORTH_CUTTING: Final = 50_000
@@ -155,6 +155,14 @@ class StoreSet(Protocol):
 
     def execute(self, store: str, sql: str, values: Sequence[object] = ()) -> int:
         """Run one statement in a store's database; return the affected rows it reports."""
+        ...
+
+    def call(self, store: str, sql: str, values: Sequence[object] = ()) -> Answer:
+        """Run one statement that calls a routine; return all that the server says to it.
+
+        Raises:
+            StoreError: The routine failed; `code` says how, `lacks` what it misses.
+        """
         ...
 
     def query(self, store: str, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:

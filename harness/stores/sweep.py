@@ -18,7 +18,7 @@ from threading import Event
 from typing import Protocol, TypeVar
 
 from harness.errors import ConflictError, StoreError, StoreUnreachableError
-from harness.identity import NOBODY, Closure, Filter, Matcher
+from harness.identity import NOBODY, Closure, Filter, Matcher, is_masked_copy
 from harness.manifest import Manifest
 from harness.masks import Masks
 from harness.model import RowClass, TableSchema, TableState, Trace, Treatment, Unsearched
@@ -31,17 +31,25 @@ _SHORTEST_CELL = 4
 """The bytes of the shortest number, as packed decimals."""
 _BLOCK_BYTES = blake2b().block_size
 _MODULUS = 1 << (8 * _DIGEST_BYTES)
+Place = tuple[str, str]
+"""Store and label of a table."""
+Cells = Sequence[bytes | None]
 
 
 @dataclass(slots=True)
 class Sighting:
-    """What one pass over a store set saw; `size_bytes` is what the server sent."""
+    """What one pass over a store set saw; `size_bytes` is what the server sent.
+
+    Where rows are kept, `row_digests` has the digest of each row, and `mentions` the cells of
+    those that mention the subject.
+    """
 
     tables: list[TableState] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
     unsearched: list[Unsearched] = field(default_factory=list)
     size_bytes: int = 0
-    row_digests: dict[tuple[str, str], Counter[bytes]] = field(default_factory=dict)
+    row_digests: dict[Place, Counter[bytes]] = field(default_factory=dict)
+    mentions: dict[Place, dict[bytes, Cells]] = field(default_factory=dict)
 
 
 def differing(before: Sighting, after: Sighting) -> Iterator[tuple[str, str, list[str], list[str]]]:
@@ -78,7 +86,8 @@ class Search:
     numbers in rows that stay; `key` is 16 to 64 bytes, and digests compare only between
     passes with the same one. Tables that the manifest lacks are searched all the same.
     `keep_rows`: keep each row's digest too, to tell which rows differ; memory then grows with
-    the rows.
+    the rows. `earlier`: a pass that kept them, before somebody else's routine: a row that it
+    masked counts as the mention it was, if nothing but identifiers was replaced.
     """
 
     manifest: Manifest
@@ -86,6 +95,7 @@ class Search:
     key: bytes
     masks: Masks | None = None
     keep_rows: bool = False
+    earlier: Sighting | None = None
     matcher: Matcher = field(init=False)
     candidate: Filter = field(init=False)
 
@@ -120,6 +130,13 @@ class TablePass:
         # Just over a block, so that each row is hashed from the beginning of one.
         self._hash.update(f"{table.store}.{table.label}".encode().ljust(_BLOCK_BYTES + 1, b"\0"))
         self.row_digests: Counter[bytes] | None = Counter() if search.keep_rows else None
+        self.mentions: dict[bytes, Cells] = {}
+        self._known: Counter[bytes] | None = None
+        self._strangers: list[tuple[_Tally, bytes, Cells]] = []
+        if search.earlier is not None:
+            place = (table.store, table.label)
+            self._known = search.earlier.row_digests.get(place, Counter())
+            self._known_mentions = search.earlier.mentions.get(place, {})
         self._bystanders = _Tally()
         self._mentions = _Tally()
         self._subject_rows = 0
@@ -163,10 +180,16 @@ class TablePass:
             self._subject_rows += 1
         elif kind is RowClass.MENTION or masked:
             kind = RowClass.MENTION
-            self._add(self._mentions, (_together(cells),))
+            self._mention(cells)
         else:
             self._add(self._bystanders, (row,))
         return kind
+
+    def _mention(self, cells: Cells) -> None:
+        hashed = _together(cells)
+        self._add(self._mentions, (hashed,), cells)
+        if self.row_digests is not None:
+            self.mentions[self._digest(hashed)] = tuple(cells)
 
     def _examine(self, index: int, cell: bytes) -> RowClass:
         """Count what a cell holds of the subject, and return what that makes its row."""
@@ -187,7 +210,7 @@ class TablePass:
         # A column that the manifest lacks gets the default: a whole-value match deletes.
         return self._treatments[index] in {None, Treatment.DELETE}
 
-    def _add(self, tally: _Tally, rows: Sequence[bytes]) -> None:
+    def _add(self, tally: _Tally, rows: Sequence[bytes], cells: Cells | None = None) -> None:
         # The hottest loop there is: everything that can be looked up once is.
         copy, number, total = self._hash.copy, int.from_bytes, 0
         for row in rows:
@@ -197,7 +220,45 @@ class TablePass:
         tally.rows += len(rows)
         tally.total += total
         if self.row_digests is not None:
-            self.row_digests.update(map(self._digest, rows))
+            digests = list(map(self._digest, rows))
+            self.row_digests.update(digests)
+            if self._known is not None:
+                known = zip(rows, map(self._known.__getitem__, digests), strict=True)
+                new = (row for row, count in known if not count)
+                self._strangers += [(tally, row, cells or self._decode(row)) for row in new]
+
+    def recognise(self) -> None:
+        """Count rows that differ from before in masked identifiers only as what they were."""
+        if self._known is None or self.row_digests is None:
+            return
+        gone = list((self._known - self.row_digests).elements())
+        missed = [self._known_mentions[one] for one in gone if one in self._known_mentions]
+        for tally, hashed, cells in self._strangers:
+            old = next((one for one in missed if self._is_masked(one, cells)), None)
+            if old is not None:
+                missed.remove(old)
+                self._move(tally, hashed, old)
+
+    def _is_masked(self, old: Cells, new: Cells) -> bool:
+        return all(
+            was == now
+            or is_masked_copy(
+                was, now, self._matcher.hits(was or b"", self._representations[index])
+            )
+            for index, (was, now) in enumerate(zip(old, new, strict=True))
+        )
+
+    def _move(self, tally: _Tally, hashed: bytes, old: Cells) -> None:
+        """Take a row out of a tally and count it as the mention that it was."""
+        was = _together(old)
+        digest = self._digest(hashed)
+        tally.rows -= 1
+        tally.total -= int.from_bytes(digest, "little")
+        self._mentions.rows += 1
+        self._mentions.total += int.from_bytes(self._digest(was), "little")
+        if self.row_digests is not None:
+            self.row_digests[digest] -= 1
+            self.row_digests[self._digest(was)] += 1
 
     def _digest(self, row: bytes) -> bytes:
         row_hash = self._hash.copy()
@@ -219,6 +280,10 @@ class TablePass:
             self._forms[index].update(forms)
         if self.row_digests is not None and other.row_digests is not None:
             self.row_digests.update(other.row_digests)
+            self.mentions.update(other.mentions)
+        for tally, row, cells in other._strangers:
+            own = self._mentions if tally is other._mentions else self._bystanders
+            self._strangers.append((own, row, cells))
 
     def state(self) -> TableState:
         """Return the table's rows by class and its digests."""
@@ -255,6 +320,11 @@ class Passing(Protocol):
     """A pass over one table, as `sweep_with` needs it."""
 
     row_digests: Counter[bytes] | None
+    mentions: dict[bytes, Cells]
+
+    def recognise(self) -> None:
+        """Count rows that somebody else masked as what they were."""
+        ...
 
     def state(self) -> TableState:
         """Return the table's rows by class and its digests."""
@@ -348,8 +418,10 @@ def sweep_with(
         except StoreError as error:
             sighting.unsearched.append(Unsearched(table.store, table.label, str(error)))
             continue
+        passing.recognise()
         sighting.tables.append(passing.state())
         if passing.row_digests is not None:
             sighting.row_digests[table.store, table.label] = passing.row_digests
+            sighting.mentions[table.store, table.label] = passing.mentions
         sighting.traces += passing.traces()
     return sighting

@@ -20,3 +20,8 @@ def test_leaves_exactly_what_the_manifest_predicts(control: Recorded) -> None:
 def test_does_the_same_to_any_world(stage: Stage, engine: EngineChoice) -> None:
     """Whatever the stores hold, the documented routine does what the manifest predicts."""
     stage.explore(engine, "documented", EXAMPLES, Recorded.require_as_predicted)
+
+
+def test_behaves_as_predicted(stage: Stage, engine: EngineChoice) -> None:
+    """Called with what is no number, interrupted and watched, it does what reading it predicts."""
+    stage.examined(engine, "documented").require_as_predicted()
