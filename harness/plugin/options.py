@@ -13,6 +13,7 @@ import pytest
 
 from harness import config as run_config
 from harness.errors import ConfigError, RefusalError
+from harness.evidence.baseline import Reading, read_verdict
 from harness.identity import WaId, parse_wa_id
 from harness.model import EngineChoice, EngineKind
 from harness.run import HARDENED
@@ -27,7 +28,8 @@ class Request:
 
     `candidate` is the routine that is judged; `controls` tells whether the runs that must
     fail belong to it, which is so unless the candidate was named. `population` is how many
-    messages of bystanders to load beside the named cases, 0 for none.
+    messages of bystanders to load beside the named cases, 0 for none. `baseline` is what the
+    earlier session said that this one is compared with.
     """
 
     engines: tuple[EngineChoice, ...]
@@ -35,6 +37,7 @@ class Request:
     controls: bool
     reports: Path
     population: int = 0
+    baseline: Reading | None = None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -65,6 +68,12 @@ def add_options(parser: pytest.Parser) -> None:
         default=None,
         metavar="N",
         help="also erase among N messages of bystanders, and a subject with 200000; default 0",
+    )
+    group.addoption(
+        "--baseline",
+        default=None,
+        metavar="VERDICT.json",
+        help="also say what is new, gone and unchanged since the session that wrote this",
     )
     group.addoption("--live", action="store_true", help="real stores: not in this version, refused")
     group.addoption(
@@ -99,6 +108,7 @@ def read_request(config: pytest.Config) -> Request:
         controls=config.getoption("routine") is None,
         reports=Path(config.getoption("reports") or config.rootpath / "reports"),
         population=_population(config.getoption("population"), config.getoption("routine")),
+        baseline=_baseline(config.getoption("baseline")),
     )
 
 
@@ -130,6 +140,10 @@ def _population(text: str | None, routine: str | None) -> int:
             "--population goes with the hardened routine: leave it, or --routine documented, away."
         )
     return int(text)
+
+
+def _baseline(name: str | None) -> Reading | None:
+    return None if name is None else read_verdict(Path(name))
 
 
 def _refuse_live(config: pytest.Config) -> None:
