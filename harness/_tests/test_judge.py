@@ -7,27 +7,35 @@ from typing import Any
 
 import pytest
 
-from harness.judge import RULES, Run, judge, judge_run, runs_of, unpredicted
+import harness.judge
+from harness.judge import EXAMINATION_RULES, RULES, Run, judge, judge_run, runs_of, unpredicted
 from harness.model import (
     OTHER_SET,
     Called,
     CanaryFlown,
+    CatalogChanged,
     Drifted,
     Erased,
     Failed,
     Finding,
     FindingKind,
     History,
+    Judgement,
     LeftBehind,
     Moment,
     Observed,
     Part,
     Planted,
     Predicted,
+    Probe,
+    Probed,
     RolledBack,
+    RoutineFailed,
     RunClosed,
     RunOpened,
+    Step,
     TableState,
+    Told,
     Trace,
     Unsearched,
     Verdict,
@@ -135,6 +143,11 @@ FAULTS = {
         ("routine", "user mapping"),
         Verdict.TRACE,
     ),
+    "call refused": (
+        swapped(GOOD[4], RoutineFailed(RUN, Step.CALL, "number", "1146", "messageStore.inbox")),
+        ("routine", "routine, call"),
+        Verdict.TRACE,
+    ),
     "drift": (
         (*GOOD, Drifted(RUN, "waweb", "visits", "", "unknown")),
         ("drift", "waweb.visits"),
@@ -215,6 +228,77 @@ FAULTS = {
 }
 
 
+EXAMINED: History = (
+    replace(OPENED, examination=True),
+    Probed(RUN, Probe.NUMBER, "", (TABLE,)),
+    *(Probed(RUN, probe, "22P02", ()) for probe in (Probe.TEXT, Probe.NULL, Probe.OWN)),
+    Probed(RUN, Probe.TRANSACTION, "", ()),
+    Probed(RUN, Probe.INTERRUPTED, "1644", (), obstacle=TABLE),
+    RunClosed(RUN, "now"),
+)
+
+
+def probed(index: int, **changes: Any) -> History:
+    """Return the good examination with one probe altered."""
+    changed = replace(EXAMINED[index], **changes)
+    return (*EXAMINED[:index], changed, *EXAMINED[index + 1 :])
+
+
+EXAMINATION_FAULTS = {
+    "text taken": (probed(2, code=""), ("routine", f"called with {Probe.TEXT}"), Verdict.TRACE),
+    "NULL taken": (probed(3, code=""), ("routine", f"called with {Probe.NULL}"), Verdict.TRACE),
+    "-1 taken": (probed(4, code=""), ("routine", f"called with {Probe.OWN}"), Verdict.TRACE),
+    "refused too late": (
+        probed(4, changed=(TABLE,)),
+        ("routine", f"called with {Probe.OWN}"),
+        Verdict.TRACE,
+    ),
+    "own identity": (
+        probed(1, own=("axolotlStore.identities",)),
+        ("routine", "axolotlStore.identities"),
+        Verdict.TRACE,
+    ),
+    "commits": (probed(5, ended=True), ("routine", "transaction"), Verdict.TRACE),
+    "survives": (probed(5, changed=(TABLE,)), ("routine", "transaction"), Verdict.TRACE),
+    "half": (probed(6, changed=(TABLE,)), ("routine", "failure half way"), Verdict.TRACE),
+    "swallowed": (probed(6, code=""), ("routine", "failure swallowed"), Verdict.TRACE),
+    "told": ((*EXAMINED, Told(RUN, "the log", 2)), ("routine", "the log"), Verdict.TRACE),
+    "made": (
+        (*EXAMINED, CatalogChanged(RUN, "table", 1, 0)),
+        ("routine", "table left behind"),
+        Verdict.TRACE,
+    ),
+    "gone": (
+        (*EXAMINED, CatalogChanged(RUN, "server", 0, 1)),
+        ("routine", "server taken away"),
+        Verdict.TRACE,
+    ),
+    "not created": (
+        (EXAMINED[0], RoutineFailed(RUN, Step.INSTALL, "", "1064", ""), EXAMINED[-1]),
+        ("routine", "routine, install"),
+        Verdict.TRACE,
+    ),
+    "probe left out": (EXAMINED[:5] + EXAMINED[6:], ("coverage", "run one"), Verdict.UNKNOWN),
+    "examination cut off": (EXAMINED[:-1], ("coverage", "run one"), Verdict.UNKNOWN),
+    "no probe at all": (
+        (EXAMINED[0], EXAMINED[-1]),
+        ("coverage", "run one"),
+        Verdict.UNKNOWN,
+    ),
+    "examination failed": (
+        (*EXAMINED[:2], Failed(RUN, "examine", "StoreError", "gone")),
+        ("coverage", "phase examine"),
+        Verdict.UNKNOWN,
+    ),
+}
+FAULTS |= EXAMINATION_FAULTS
+
+
+def test_a_well_behaved_routine_is_clear() -> None:
+    """An examination without a fault is CLEAR, and holds nothing of its subject."""
+    assert judge(EXAMINED) == Judgement(Verdict.CLEAR, (), (), ("p",), held=False)
+
+
 @pytest.mark.parametrize(("history", "finding", "verdict"), FAULTS.values(), ids=FAULTS.keys())
 def test_each_fault_turns_the_verdict(
     history: History, finding: tuple[str, str], verdict: Verdict
@@ -224,10 +308,16 @@ def test_each_fault_turns_the_verdict(
     assert judge(history).verdict is verdict
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_each_rule_is_needed(rule: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("rules", "rule"),
+    [("RULES", rule) for rule in RULES]
+    + [("EXAMINATION_RULES", rule) for rule in EXAMINATION_RULES],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_each_rule_is_needed(rule: Any, rules: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without any one rule, at least one of the faults above would pass unseen."""
-    monkeypatch.setattr("harness.judge.RULES", tuple(one for one in RULES if one is not rule))
+    every = getattr(harness.judge, rules)
+    monkeypatch.setattr(f"harness.judge.{rules}", tuple(one for one in every if one is not rule))
     unseen = [
         name for name, (history, finding, _) in FAULTS.items() if finding not in found(history)
     ]

@@ -28,7 +28,7 @@ _FOLDER_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
 # Consonants only: neither a word nor a digit run can come out.
 _LETTERS: Final = "bcdfghjkmnpqrstvwxz"
-_NAME: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z-(?:verify|rehearse|audit|live)-[a-z]{8}")
+SESSION_NAME: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z-(?:verify|rehearse|audit|live)-[a-z]{8}")
 _PROBE_SIZE_BYTES: Final = 64 * 1024
 
 
@@ -46,7 +46,7 @@ class Session:
             raise EvidenceError(message)
         self._folder = folder.resolve()
         # Taking the reports folder for a session's would publish and sweep the wrong place.
-        if not _NAME.fullmatch(self._folder.name):
+        if not SESSION_NAME.fullmatch(self._folder.name):
             message = "this is not a session's folder; make one with Session.create"
             raise EvidenceError(message)
         self._mode: Mode = mode

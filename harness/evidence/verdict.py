@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from harness.evidence.comparison import Comparison, Entry
     from harness.evidence.session import Mode
     from harness.model import Finding, Judgement, RunOpened
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 Rows = Literal["untouched", "committed", "partial"]
 Grade = Literal["rows"]
@@ -94,7 +95,23 @@ def document(  # noqa: PLR0913  # the fields of a document, all by name
         "started_at": _utc(started_at),
         "finished_at": _utc(finished_at),
         "durations_s": {phase: round(seconds, 3) for phase, seconds in timing.items()},
+        "baseline": None,
     }
+
+
+def with_baseline(document: Mapping[str, object], comparison: Comparison) -> dict[str, object]:
+    """Return a session's verdict document with how it differs from an earlier session."""
+    told = {
+        "session": comparison.session,
+        "verdict": comparison.verdict.value,
+        "compared": list(comparison.compared),
+        "new": [_difference(entry) for entry in comparison.new],
+        "gone": [_difference(entry) for entry in comparison.gone],
+        "changed": [{**_difference(entry), "was": entry.was} for entry in comparison.changed],
+        "unchanged": comparison.unchanged,
+        "remarks": list(comparison.remarks),
+    }
+    return {**document, "baseline": told}
 
 
 def _check(mode: Mode, rows: Rows, started_at: datetime, finished_at: datetime) -> None:
@@ -118,6 +135,10 @@ def _finding(finding: Finding) -> dict[str, object]:
     return {**asdict(finding), "kind": finding.kind.value}
 
 
+def _difference(entry: Entry) -> dict[str, object]:
+    return {**_finding(entry.finding), "expected": entry.expected}
+
+
 def _run(run: RunOpened) -> dict[str, object]:
     return {
         "run": run.run,
@@ -125,6 +146,7 @@ def _run(run: RunOpened) -> dict[str, object]:
         "engine": run.engine,
         "engine_version": run.engine_version,
         "routine": run.routine,
+        "routine_digest": run.routine_digest,
         "control": run.control,
         "subject": run.subject,
         "at": run.at,

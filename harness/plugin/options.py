@@ -14,6 +14,7 @@ import pytest
 from harness import config as run_config
 from harness import manifest, routines
 from harness.errors import ConfigError, RefusalError
+from harness.evidence.baseline import Reading, read_verdict
 from harness.identity import WaId, parse_wa_id
 from harness.model import EngineChoice, EngineKind
 from harness.routines import RoutineFile
@@ -29,7 +30,8 @@ class Request:
     `candidate` is the routine that is judged; `controls` tells whether the runs that must
     fail belong to it, which is so unless the candidate was named. `population` is how many
     messages of bystanders to load beside the named cases, 0 for none; `file` is the candidate
-    where that is an operator's own routine.
+    where that is an operator's own routine. `baseline` is what the earlier session said that
+    this one is compared with.
     """
 
     engines: tuple[EngineChoice, ...]
@@ -38,6 +40,7 @@ class Request:
     reports: Path
     population: int = 0
     file: RoutineFile | None = None
+    baseline: Reading | None = None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -68,6 +71,12 @@ def add_options(parser: pytest.Parser) -> None:
         default=None,
         metavar="N",
         help="also erase among N messages of bystanders, and a subject with 200000; default 0",
+    )
+    group.addoption(
+        "--baseline",
+        default=None,
+        metavar="VERDICT.json",
+        help="also say what is new, gone and unchanged since the session that wrote this",
     )
     group.addoption("--live", action="store_true", help="real stores: not in this version, refused")
     group.addoption(
@@ -104,6 +113,7 @@ def read_request(config: pytest.Config) -> Request:
         controls=config.getoption("routine") is None,
         reports=Path(config.getoption("reports") or config.rootpath / "reports"),
         population=_population(config.getoption("population"), config.getoption("routine")),
+        baseline=_baseline(config.getoption("baseline")),
     )
 
 
@@ -141,6 +151,10 @@ def _population(text: str | None, routine: str | None) -> int:
             "--population goes with the hardened routine: leave it, or --routine documented, away."
         )
     return int(text)
+
+
+def _baseline(name: str | None) -> Reading | None:
+    return None if name is None else read_verdict(Path(name))
 
 
 def _refuse_live(config: pytest.Config) -> None:

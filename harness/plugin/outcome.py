@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, cast
 
 import pytest
 
@@ -16,6 +16,8 @@ from harness import __version__
 from harness.errors import HarnessError, TraceFoundError
 from harness.evidence import verdict
 from harness.evidence.allure_results import RedactingLogger, write_environment
+from harness.evidence.baseline import reading_of
+from harness.evidence.comparison import Comparison, compare
 from harness.judge import judge, runs_of
 from harness.model import Finding, FindingKind, Judgement, Verdict
 from harness.plugin import screen
@@ -36,6 +38,7 @@ class Outcome:
         self.narrowed = False
         self._called: set[str] = set()
         self.judgement = Judgement(Verdict.UNKNOWN)
+        self.comparison: Comparison | None = None
         self.concluded = False
         self._unclear: list[Finding] = []
         self._started = datetime.now(UTC)
@@ -97,7 +100,17 @@ class Outcome:
 
     def _write(self, judged: Judgement) -> None:
         self._decide(judged)
-        self.stage.session.write_json("verdict.json", self._document())
+        document = self._compared(self._document())
+        self.stage.session.write_json("verdict.json", document)
+
+    def _compared(self, document: dict[str, object]) -> dict[str, object]:
+        """Add how the session differs from the baseline, if one was given."""
+        if self.stage.request.baseline is None:
+            return document
+        # The baseline was redacted when it was written; names must not differ by that.
+        written = cast("dict[str, object]", self.stage.redactor.redact_structure(document))
+        self.comparison = compare(self.stage.request.baseline, reading_of(written))
+        return verdict.with_baseline(document, self.comparison)
 
     def _environment(self) -> dict[str, str]:
         runs = [run.opened for run in runs_of(self.stage.records())]
@@ -131,5 +144,5 @@ class Outcome:
 
     def summary(self, *, width: int, colour: bool) -> list[str]:
         """Return the lines of the last screen, for a terminal `width` columns wide."""
-        line = screen.Line(self.judgement, self._partial, self.exit_status)
+        line = screen.Line(self.judgement, self._partial, self.exit_status, self.comparison)
         return screen.render(line, self.stage, width=width, colour=colour)

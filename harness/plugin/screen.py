@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
+from operator import itemgetter
 from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.evidence.comparison import Comparison, Entry
 from harness.evidence.verdict import Scope
 from harness.judge import runs_of
 from harness.model import Finding, FindingKind, Judgement, Planted, Verdict
@@ -47,16 +49,21 @@ _NEXT: Final = {
     Verdict.UNKNOWN: "mend the cause named above and run again; nothing was proven",
 }
 _SHOWN_REASONS: Final = 12
+_SHOWN_DIFFERENCES: Final = 12
 _NARROWEST: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What the first line says: the judgement, how far it reaches, and the exit status."""
+    """What the first line says: the judgement, how far it reaches, and the exit status.
+
+    `comparison` tells how the session differs from an earlier one, where one was given.
+    """
 
     judgement: Judgement
     partial: str | None
     exit_status: int
+    comparison: Comparison | None = None
 
 
 def render(line: Line, stage: Stage, *, width: int, colour: bool) -> list[str]:
@@ -76,6 +83,8 @@ def render(line: Line, stage: Stage, *, width: int, colour: bool) -> list[str]:
     facts = Table.grid(padding=(0, 2))
     facts.add_column(no_wrap=True)
     facts.add_column(overflow="fold")
+    if line.comparison:
+        facts.add_row(Text("baseline", style="bold"), _against(line.comparison))
     for name, fact in _facts(line.judgement, stage):
         facts.add_row(Text(name, style="bold"), fact)
     console.print(facts)
@@ -121,12 +130,18 @@ def _facts(judgement: Judgement, stage: Stage) -> Iterator[tuple[str, str]]:
     yield "engines", ", ".join(f"{engine} ({version})" for engine, version in versions) or "none"
     if judgement.expected and judgement.verdict is not Verdict.UNKNOWN:
         yield "expected", _expected(judgement.expected)
+    if file := stage.request.file:
+        yield "routine", f"{file.label}, SHA-256 {file.sha256[:16]}…{_left_out(file.left_out)}"
     routines = sorted({f"{run.routine}{' as a control' if run.control else ''}" for run in runs})
     yield "runs", f"{len(runs)} of {', '.join(routines) or 'no routine'}"
     yield "seeded", _seeded(stage)
     yield "time", _times(stage)
     yield "evidence", os.path.relpath(stage.session.folder)
     yield "next", _NEXT[judgement.verdict]
+
+
+def _left_out(left_out: Sequence[str]) -> str:
+    return f"; not carried out: {', '.join(left_out)}" if left_out else ""
 
 
 def _seeded(stage: Stage) -> str:
@@ -157,3 +172,41 @@ def _expected(expected: Iterable[Finding]) -> str:
 def _times(stage: Stage) -> str:
     parts = [f"{name} {seconds:.1f} s" for name, seconds in stage.durations_s.items()]
     return f"{', '.join(parts)}; in all {sum(stage.durations_s.values()):.1f} s"
+
+
+def _against(comparison: Comparison) -> Text:
+    """Return how the session differs from its baseline: in one line, then by place."""
+    listed = [
+        *((entry.expected, f"new: {_located(entry)}") for entry in comparison.new),
+        *((one.expected, f"changed: {_located(one)}, was {one.was}") for one in comparison.changed),
+        *((entry.expected, f"gone: {_located(entry)}") for entry in comparison.gone),
+    ]
+    # What decides stands first, or the expected ones could crowd it out.
+    places = [text for _, text in sorted(listed, key=itemgetter(0))]
+    more = len(places) - _SHOWN_DIFFERENCES
+    rest = [f"and {more} more in verdict.json"] if more > 0 else []
+    lines = [_compared(comparison), *places[:_SHOWN_DIFFERENCES], *rest, *comparison.remarks]
+    # These names come from a file: what is no character could steer the terminal.
+    return Text("\n".join("".join(c if c.isprintable() else "?" for c in one) for one in lines))
+
+
+def _compared(comparison: Comparison) -> str:
+    if not comparison.compared:
+        return f"not comparable with {comparison.session}"
+    if not comparison.differs:
+        noun = "finding" if comparison.unchanged == 1 else "findings"
+        same = f"{comparison.unchanged} {noun} unchanged" if comparison.unchanged else f"no {noun}"
+        return f"the same as {comparison.session}: {same}"
+    counts = (
+        f"{len(comparison.new)} new, {len(comparison.gone)} gone, "
+        f"{len(comparison.changed)} changed, {comparison.unchanged} unchanged"
+    )
+    return f"against {comparison.session}, which was {comparison.verdict.value}: {counts}"
+
+
+def _located(entry: Entry) -> str:
+    """Name a finding's place and count; expected ones decide nothing, and are marked."""
+    finding = entry.finding
+    place = " ".join(dict.fromkeys(part for part in (finding.place, finding.surface) if part))
+    marked = " (expected)" if entry.expected else ""
+    return f"{finding.engine or '-'} {finding.kind.value} {place} {finding.count}{marked}"
