@@ -131,7 +131,7 @@ def _facts(judgement: Judgement, stage: Stage) -> Iterator[tuple[str, str]]:
     if judgement.expected and judgement.verdict is not Verdict.UNKNOWN:
         yield "expected", _expected(judgement.expected)
     if file := stage.request.file:
-        yield "routine", f"{file.label}, SHA-256 {file.sha256[:16]}…{_left_out(file.left_out)}"
+        yield "routine", f"{file.label}, SHA-256 {file.sha256[:32]}…{_left_out(file.left_out)}"
     routines = sorted({f"{run.routine}{' as a control' if run.control else ''}" for run in runs})
     yield "runs", f"{len(runs)} of {', '.join(routines) or 'no routine'}"
     yield "seeded", _seeded(stage)

@@ -142,6 +142,8 @@ def cut(script: str, engine: EngineKind) -> Iterator[Statement | MetaCommand]:
         else:
             token, position = _next(script, position, engine)
             if token:
+                token = _before(delimiter, token)
+                position = token.end
                 tokens.append(token)
                 # psql does not end a statement inside brackets; mysql does.
                 if engine is EngineKind.POSTGRES:
@@ -188,6 +190,15 @@ def _command(
     elif not begun and (match := _META.match(script, position)):
         return MetaCommand(match[1], match[2].strip(), line_of(script, position)), match.end()
     return None
+
+
+def _before(delimiter: str, token: Token) -> Token:
+    """Return as much of a token as stands before a delimiter, such as `END` of `END$$`."""
+    bare = token.kind in {TokenKind.WORD, TokenKind.NUMBER}
+    length = token.text.find(delimiter, 1) if bare else -1
+    if length < 0:
+        return token
+    return Token(token.kind, token.text[:length], token.start, token.start + length)
 
 
 def _next(script: str, position: int, engine: EngineKind) -> tuple[Token | None, int]:
