@@ -53,6 +53,10 @@ BEGIN
 
   -- Stands in for a number that must stay; begins and ends with a digit, as the number does.
   DECLARE shield VARBINARY(10) DEFAULT CONCAT('0', REPEAT(CHAR(1), 8), '0');
+
+  -- What a number looks like in a message id, and what replaces it.
+  DECLARE code VARCHAR(24) CHARACTER SET latin1;
+  DECLARE blank VARCHAR(24) CHARACTER SET latin1;
   DECLARE tail INT DEFAULT 0;
 
   DECLARE in_transaction BOOLEAN DEFAULT TRUE;
@@ -84,7 +88,7 @@ BEGIN
   SET own_jid = CONCAT(own_number, '@s.whatsapp.net');
   SET own_zeros = REPEAT('0', CHAR_LENGTH(own_number));
 
-  SELECT COUNT(DISTINCT tied), COALESCE(MIN(tied), own_number) INTO other_count, other_number
+  SELECT COUNT(DISTINCT tied), MIN(tied) INTO other_count, other_number
     FROM (SELECT SUBSTRING_INDEX(jid, '@', 1) AS tied FROM contactStore.wa_phones
            WHERE phone_number = own_phone OR phone_number = own_number
           UNION
@@ -102,6 +106,7 @@ BEGIN
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'This person has more than two numbers: nothing was done.';
   END IF;
 
+  -- Without another number these are NULL, which equals nothing and is like nothing.
   SET other_id = other_number;
   SET other_phone = CONCAT('+', other_number);
   SET other_jid = CONCAT(other_number, '@s.whatsapp.net');
@@ -218,13 +223,13 @@ BEGIN
                           REPEAT('F', CHAR_LENGTH(own_number) % 2));
   SET own_blank = CONCAT('00118', CEIL(CHAR_LENGTH(own_number) / 2), own_zeros,
                          REPEAT('F', CHAR_LENGTH(own_number) % 2));
-  SET own_letters = CEIL((6 + CHAR_LENGTH(own_number)) * 2 / 3);
+  SET own_letters = CEIL((24 + 4 * CHAR_LENGTH(own_number) + CHAR_LENGTH(own_number) % 2) / 6);
   SET own_ids = CONCAT('%', SUBSTRING(LEFT(TO_BASE64(UNHEX(own_packed)), own_letters - 1), 2), '%');
   SET other_packed = CONCAT('00118', CEIL(CHAR_LENGTH(other_number) / 2), other_number,
                           REPEAT('F', CHAR_LENGTH(other_number) % 2));
   SET other_blank = CONCAT('00118', CEIL(CHAR_LENGTH(other_number) / 2), other_zeros,
                          REPEAT('F', CHAR_LENGTH(other_number) % 2));
-  SET other_letters = CEIL((6 + CHAR_LENGTH(other_number)) * 2 / 3);
+  SET other_letters = CEIL((24 + 4 * CHAR_LENGTH(other_number) + CHAR_LENGTH(other_number) % 2) / 6);
   SET other_ids = CONCAT('%', SUBSTRING(LEFT(TO_BASE64(UNHEX(other_packed)), other_letters - 1), 2), '%');
 
   DROP TEMPORARY TABLE IF EXISTS contactStore.erasure_mentions;
@@ -296,7 +301,8 @@ BEGIN
                    BETWEEN '0' AND '9', shield, own_zeros))
      WHERE LOCATE(own_number, content) > 0;
   UNTIL ROW_COUNT() = 0 END REPEAT;
-  UPDATE contactStore.erasure_mentions SET content = REPLACE(content, shield, own_number);
+  UPDATE contactStore.erasure_mentions SET content = REPLACE(content, shield, own_number)
+   WHERE LOCATE(shield, content) > 0;
 
   REPEAT
     UPDATE contactStore.erasure_mentions
@@ -306,18 +312,19 @@ BEGIN
                    BETWEEN '0' AND '9', shield, other_zeros))
      WHERE LOCATE(other_number, content) > 0;
   UNTIL ROW_COUNT() = 0 END REPEAT;
-  UPDATE contactStore.erasure_mentions SET content = REPLACE(content, shield, other_number);
+  UPDATE contactStore.erasure_mentions SET content = REPLACE(content, shield, other_number)
+   WHERE LOCATE(shield, content) > 0;
 
-  -- A number of 8, 10 or 14 digits shares its last letter with the byte behind it.
+  -- Some lengths of numbers share their last letter of base64 with the byte behind them.
   WHILE tail < 16 DO
-    UPDATE contactStore.erasure_mentions
-       SET content = REPLACE(content,
-             SUBSTRING(LEFT(TO_BASE64(UNHEX(CONCAT(own_packed, HEX(tail), '0'))), own_letters), 2),
-             SUBSTRING(LEFT(TO_BASE64(UNHEX(CONCAT(own_blank, HEX(tail), '0'))), own_letters), 2));
-    UPDATE contactStore.erasure_mentions
-       SET content = REPLACE(content,
-             SUBSTRING(LEFT(TO_BASE64(UNHEX(CONCAT(other_packed, HEX(tail), '0'))), other_letters), 2),
-             SUBSTRING(LEFT(TO_BASE64(UNHEX(CONCAT(other_blank, HEX(tail), '0'))), other_letters), 2));
+    SET code = SUBSTRING(LEFT(TO_BASE64(UNHEX(CONCAT(own_packed, HEX(tail), '0'))), own_letters), 2);
+    SET blank = SUBSTRING(LEFT(TO_BASE64(UNHEX(CONCAT(own_blank, HEX(tail), '0'))), own_letters), 2);
+    UPDATE contactStore.erasure_mentions SET content = REPLACE(content, code, blank)
+     WHERE LOCATE(code, content) > 0;
+    SET code = SUBSTRING(LEFT(TO_BASE64(UNHEX(CONCAT(other_packed, HEX(tail), '0'))), other_letters), 2);
+    SET blank = SUBSTRING(LEFT(TO_BASE64(UNHEX(CONCAT(other_blank, HEX(tail), '0'))), other_letters), 2);
+    UPDATE contactStore.erasure_mentions SET content = REPLACE(content, code, blank)
+     WHERE LOCATE(code, content) > 0;
     SET tail = tail + 1;
   END WHILE;
 

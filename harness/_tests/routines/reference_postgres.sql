@@ -133,19 +133,24 @@ DECLARE
   own_phone text := '+' || own_number;
   own_jid text := own_number || '@s.whatsapp.net';
   own_zeros text := repeat('0', length(own_number));
-  own_digits text;
-  own_bytes text;
+  own_digits text := '(?<![0-9])' || own_number || '(?![0-9])';
+  own_ascii bytea := convert_to(own_number, 'UTF8');
+  -- Bytes are searched as hexadecimal, with a blank before each of them.
+  own_bytes text := '(?<! 3[0-9])' || regexp_replace(own_number, '(.)', ' 3\1', 'g') || '(?! 3[0-9])';
+  own_blank text := repeat(' 30', length(own_number));
 
+  -- Without another number, NULL, which equals nothing, and expressions that match nothing.
   other_id bigint;
   other_number text;
   other_phone text;
   other_jid text;
-  other_zeros text;
-  other_digits text;
-  other_bytes text;
+  other_zeros text := '';
+  other_digits text := '(?!)';
+  other_ascii bytea;
+  other_bytes text := '(?!)';
+  other_blank text := '';
   other_count integer;
 
-  -- Either number, with no digit beside it.
   mentioned text;
 
   -- What either number looks like in a message id, and what replaces it.
@@ -158,7 +163,7 @@ BEGIN
     RAISE EXCEPTION 'A phone number has 7 to 15 digits: nothing was done.';
   END IF;
 
-  SELECT count(DISTINCT tied), coalesce(min(tied), own_number) INTO other_count, other_number
+  SELECT count(DISTINCT tied), min(tied) INTO other_count, other_number
     FROM (SELECT split_part(jid, '@', 1) AS tied FROM public.wa_phones
            WHERE phone_number = own_phone OR phone_number = own_number
           UNION
@@ -176,10 +181,17 @@ BEGIN
     RAISE EXCEPTION 'This person has more than two numbers: nothing was done.';
   END IF;
 
-  other_id := other_number;
-  other_phone := '+' || other_number;
-  other_jid := other_number || '@s.whatsapp.net';
-  other_zeros := repeat('0', length(other_number));
+  IF other_number IS NOT NULL THEN
+    other_id := other_number;
+    other_phone := '+' || other_number;
+    other_jid := other_number || '@s.whatsapp.net';
+    other_zeros := repeat('0', length(other_number));
+    other_digits := '(?<![0-9])' || other_number || '(?![0-9])';
+    other_ascii := convert_to(other_number, 'UTF8');
+    other_bytes := '(?<! 3[0-9])' || regexp_replace(other_number, '(.)', ' 3\1', 'g') || '(?! 3[0-9])';
+    other_blank := repeat(' 30', length(other_number));
+  END IF;
+  mentioned := own_digits || '|' || other_digits;
 
   -- --- the person's own rows ---------------------------------------------------------------
 
@@ -225,10 +237,6 @@ BEGIN
    WHERE wa_id = own_number OR wa_id = other_number;
 
   -- --- mentions: JIDs of groups that the person made, and texts ------------------------------
-
-  own_digits := '(?<![0-9])' || own_number || '(?![0-9])';
-  other_digits := '(?<![0-9])' || other_number || '(?![0-9])';
-  mentioned := own_digits || '|' || other_digits;
 
   UPDATE public.queue
      SET key_remote_jid = regexp_replace(
@@ -306,38 +314,35 @@ BEGIN
            regexp_replace(parameters, own_digits, own_zeros, 'g'), other_digits, other_zeros, 'g')
    WHERE parameters ~ mentioned;
 
-  -- --- mentions: bytes, as hexadecimal with a blank before each byte -------------------------
-
-  own_bytes := '(?<! 3[0-9])' || regexp_replace(own_number, '(.)', ' 3\1', 'g') || '(?! 3[0-9])';
-  other_bytes := '(?<! 3[0-9])' || regexp_replace(other_number, '(.)', ' 3\1', 'g') || '(?! 3[0-9])';
+  -- --- mentions: bytes -----------------------------------------------------------------------
 
   UPDATE public.messages
      SET thumb_image = decode(regexp_replace(regexp_replace(
            regexp_replace(encode(thumb_image, 'hex'), '(..)', ' \1', 'g'),
-           own_bytes, regexp_replace(own_zeros, '0', ' 30', 'g'), 'g'),
-           other_bytes, regexp_replace(other_zeros, '0', ' 30', 'g'), 'g'), 'hex')
-   WHERE position(convert_to(own_number, 'UTF8') IN thumb_image) > 0
-      OR position(convert_to(other_number, 'UTF8') IN thumb_image) > 0;
+           own_bytes, own_blank, 'g'),
+           other_bytes, other_blank, 'g'), 'hex')
+   WHERE position(own_ascii IN thumb_image) > 0
+      OR position(other_ascii IN thumb_image) > 0;
   UPDATE public.messages
      SET raw_data = decode(regexp_replace(regexp_replace(
            regexp_replace(encode(raw_data, 'hex'), '(..)', ' \1', 'g'),
-           own_bytes, regexp_replace(own_zeros, '0', ' 30', 'g'), 'g'),
-           other_bytes, regexp_replace(other_zeros, '0', ' 30', 'g'), 'g'), 'hex')
-   WHERE position(convert_to(own_number, 'UTF8') IN raw_data) > 0
-      OR position(convert_to(other_number, 'UTF8') IN raw_data) > 0;
+           own_bytes, own_blank, 'g'),
+           other_bytes, other_blank, 'g'), 'hex')
+   WHERE position(own_ascii IN raw_data) > 0
+      OR position(other_ascii IN raw_data) > 0;
   UPDATE public.jobs
      SET serialized = decode(regexp_replace(regexp_replace(
            regexp_replace(encode(serialized, 'hex'), '(..)', ' \1', 'g'),
-           own_bytes, regexp_replace(own_zeros, '0', ' 30', 'g'), 'g'),
-           other_bytes, regexp_replace(other_zeros, '0', ' 30', 'g'), 'g'), 'hex')
-   WHERE position(convert_to(own_number, 'UTF8') IN serialized) > 0
-      OR position(convert_to(other_number, 'UTF8') IN serialized) > 0;
+           own_bytes, own_blank, 'g'),
+           other_bytes, other_blank, 'g'), 'hex')
+   WHERE position(own_ascii IN serialized) > 0
+      OR position(other_ascii IN serialized) > 0;
 
   -- --- mentions: message ids -----------------------------------------------------------------
 
   -- A message id is base64 of two bytes of flags, a byte 8n, and n bytes of packed decimals,
   -- padded with f: three bytes are four letters, of which the first varies with the flags.
-  -- A number of 8, 10 or 14 digits shares its last letter with the byte behind it.
+  -- Some lengths of numbers share their last letter of base64 with the byte behind them.
   FOR code, blank IN
     SELECT DISTINCT
            substr(left(encode(decode(frame || number || pad || to_hex(tail) || '0', 'hex'), 'base64'), letters), 2),
@@ -345,8 +350,9 @@ BEGIN
       FROM (SELECT number, repeat('0', length(number)) AS zeros,
                    '00118' || (length(number) + 1) / 2 AS frame,
                    repeat('f', length(number) % 2) AS pad,
-                   ceil((6 + length(number)) * 2 / 3.0)::integer AS letters
-              FROM unnest(ARRAY[own_number, other_number]) AS number) AS packed,
+                   ceil((24 + 4 * length(number) + length(number) % 2) / 6.0)::integer AS letters
+              FROM unnest(ARRAY[own_number, other_number]) AS number
+             WHERE number IS NOT NULL) AS packed,
            generate_series(0, 15) AS tail
   LOOP
     UPDATE public.queue SET payload = replace(payload, code, blank)
