@@ -108,9 +108,9 @@ def _reasons(findings: Iterable[Finding]) -> Table:
     for finding in findings:
         table = ".".join(part for part in (finding.store, finding.table) if part)
         place = table or finding.surface
-        reason = (
-            finding.why if not table or not finding.surface else f"{finding.surface}: {finding.why}"
-        )
+        # In which forms something is still there is told column by column in verdict.json.
+        why = finding.why.partition(", as ")[0]
+        reason = why if not table or not finding.surface else f"{finding.surface}: {why}"
         places[finding.engine, finding.kind.value, reason][place] += finding.count
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)

@@ -75,16 +75,20 @@ def showcase(subject: Person) -> World:
     theirs = Group(ada, 1_600_000_001, (ada, bashir, subject))
     own = Group(subject, 1_600_000_002, (subject, ada, chiara))
     without = Group(bashir, 1_600_000_003, (ada, bashir, chiara))
+    after = Group(ada, 1_600_000_006, (ada, bashir), named_after=subject)
+    old = Group(subject, 1_600_000_007, (ada, bashir), named_after=bashir)
     return World(
         subject=subject,
         people=(subject, ada, bashir, chiara),
-        groups=(theirs, own, without),
+        groups=(theirs, own, without, after, old),
         events=(
             Event(EventKind.DIRECT, subject),
             Event(EventKind.DIRECT, subject, named=ada),
             Event(EventKind.DIRECT, ada),
             Event(EventKind.DIRECT, bashir, named=subject),
             Event(EventKind.DIRECT, chiara, named=ada),
+            Event(EventKind.FORWARD, chiara, named=subject),
+            Event(EventKind.FORWARD, subject, named=ada),
             Event(EventKind.GROUP, subject, group=theirs),
             Event(EventKind.GROUP, ada, group=theirs, named=subject),
             Event(EventKind.GROUP, chiara, group=own),
@@ -113,13 +117,14 @@ def surrounded(subject: Person, neighbour: Person) -> World:
     everybody = (subject, *dict.fromkeys((neighbour, *around)))
     group = Group(neighbour, 1_600_000_004, everybody)
     own = Group(subject, 1_600_000_005, (subject, neighbour))
+    old = Group(subject, 1_600_000_008, (neighbour,), named_after=neighbour)
     events = [
         Event(kind, peer, group=group if kind is EventKind.GROUP else None, named=named)
         for kind in EventKind
         for peer, named in ((subject, neighbour), (neighbour, subject), (neighbour, around[0]))
     ]
     named = [Event(EventKind.MEDIA, neighbour, named=one) for one in around]
-    return World(subject, everybody, (group, own), (*events, *named))
+    return World(subject, everybody, (group, own, old), (*events, *named))
 
 
 def _without(subject: Person) -> World:

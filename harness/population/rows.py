@@ -20,6 +20,7 @@ from harness.population.world import Event, EventKind, Group, World
 _EPOCH_S: Final = 1_700_000_000
 _OWN_IDENTITY: Final = -1
 _SHARDS: Final = 4
+_DEVICES: Final = (0, 10_002)
 
 
 def rows_of(world: World) -> tuple[SeedRow, ...]:
@@ -201,7 +202,10 @@ def _person(person: Person) -> Iterator[_Draft]:
         public_key=record[:33],
         timestamp=_at_ms(0),
     )
-    yield _draft("axolotlStore", "sessions", recipient_id=number, device_id=0, record=record)
+    for device in _DEVICES:
+        yield _draft(
+            "axolotlStore", "sessions", recipient_id=number, device_id=device, record=record
+        )
     wa_id = _Cell(person.jid_number, (person,))
     yield _draft("waweb", "contacts", wa_id=wa_id, name=person.name, joined=_at_ms(0))
     yield _draft(
@@ -217,13 +221,14 @@ def _person(person: Person) -> Iterator[_Draft]:
 
 def _group(group: Group) -> Iterator[_Draft]:
     """Rows that exist because a group exists: the chat, its members, their sender keys."""
+    friend = group.named_after or group.creator
     yield _draft(
         "messageStore",
         "chats",
         key_remote_jid=_group_jid(group),
-        subject=_Cell(f"Friends of {group.creator.number}", (group.creator,)),
+        subject=_Cell(f"Friends of {friend.number}", (friend,)),
         creation=group.created_s * 1000,
-        group_creator=_jid(group.creator),
+        group_creator=None if group.named_after else _jid(group.creator),
     )
     for member in group.members:
         jids = {"gjid": _group_jid(group), "jid": _jid(member)}
@@ -245,7 +250,8 @@ def _message(event: Event, serial: int) -> Iterator[_Draft]:
     """A message and all that trails it: receipts, the pending action, the base key."""
     chat = _chat(event)
     sender = _jid(event.peer) if event.group else _Cell(None)
-    message_id = _message_id(event.peer, serial, from_me=False)
+    forwarded = event.named if event.kind is EventKind.FORWARD else None
+    message_id = _message_id(forwarded or event.peer, serial, from_me=False)
     key = {"key_remote_jid": chat, "key_id": message_id}
     yield _draft(
         "messageStore",
@@ -347,6 +353,7 @@ def _job(event: Event, serial: int) -> Iterator[_Draft]:
 
 _EVENTS: Final[dict[EventKind, Callable[[Event, int], Iterator[_Draft]]]] = {
     EventKind.DIRECT: _message,
+    EventKind.FORWARD: _message,
     EventKind.GROUP: _message,
     EventKind.MEDIA: _media,
     EventKind.CALLBACK: _callback,

@@ -62,7 +62,9 @@ def _two_forms() -> st.SearchStrategy[tuple[Person, tuple[Person, ...]]]:
 @st.composite
 def _groups(draw: st.DrawFn, people: tuple[Person, ...]) -> Group:
     members = draw(st.lists(st.sampled_from(people), min_size=1, max_size=4, unique=True))
-    return Group(members[0], draw(st.integers(1_500_000_000, 1_700_000_000)), tuple(members))
+    named_after = draw(st.none() | st.sampled_from(people))
+    created_s = draw(st.integers(1_500_000_000, 1_700_000_000))
+    return Group(members[0], created_s, tuple(members), named_after)
 
 
 @st.composite

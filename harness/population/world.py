@@ -14,11 +14,16 @@ from harness.population.people import Person
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Group:
-    """A group: its JID embeds the creator's number."""
+    """A group: its JID embeds the creator's number.
+
+    `named_after` stands in the title, the creator by default; such a group's chat does not say
+    who made it, as old ones do not.
+    """
 
     creator: Person
     created_s: int
     members: tuple[Person, ...]
+    named_after: Person | None = None
 
     @property
     def jid(self) -> str:
@@ -30,6 +35,7 @@ class EventKind(StrEnum):
     """What happened; every kind may name a third person."""
 
     DIRECT = "direct message"
+    FORWARD = "message forwarded with its id"
     GROUP = "group message"
     MEDIA = "media message"
     CALLBACK = "callback filed under another chat"
