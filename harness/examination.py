@@ -44,7 +44,7 @@ from harness.routines.catalog import changed, listed, neighbour
 from harness.routines.obstacle import obstacle
 from harness.routines.prediction import conduct
 from harness.routines.protocol import Value
-from harness.run import DIGEST_KEY_BYTES, DOCUMENTED, Recorder, Rehearsal, now
+from harness.run import DIGEST_KEY_BYTES, DOCUMENTED, Recorder, Rehearsal, made, now
 from harness.stores.aliases import resolve
 from harness.stores.sweep import Search, sweep
 
@@ -114,7 +114,7 @@ class _Examination:
         self._wa_id: WaId = rehearsal.case.wa_id
 
     def go_through(self) -> None:
-        routine = self._routine()
+        routine = made(self._rehearsal, self._store_set)
         matcher = self._matcher()
         with neighbour(self._store_set, routine.home):
             before = listed(self._store_set, routine.home)
@@ -123,14 +123,8 @@ class _Examination:
                 after = listed(self._store_set, routine.home)
             finally:
                 routine.remove()
-        for kind, (made, gone) in changed(before, after).items():
-            self._record(CatalogChanged(self._run, kind, made, gone))
-
-    def _routine(self) -> Routine:
-        file, manifest = self._rehearsal.file, self._manifest
-        if file:
-            return routines.from_file(file, manifest, self._store_set, self._run)
-        return routines.documented(manifest, self._store_set, self._run)
+        for kind, (new, gone) in changed(before, after).items():
+            self._record(CatalogChanged(self._run, kind, new, gone))
 
     def _install_and_probe(self, routine: Routine, matcher: Matcher) -> None:
         """Install, probe, do the file's own clean-up, and take away what is the run's own.

@@ -14,6 +14,9 @@ from typing import Final
 OTHER_SET: Final = "other store set"
 """The surface of findings about a store set that the run had to leave alone."""
 
+STOPPED: Final = frozenset({"1317", "57014"})
+"""The codes of a call that was stopped: MySQL's and PostgreSQL's for a cancelled statement."""
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Secret:

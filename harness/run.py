@@ -92,7 +92,7 @@ class Rehearsal:
     set only where the case needs one; `control` marks a run that must fail exactly as
     predicted; `pseudonym` names the subject in evidence; `shared` tells that others may
     write to the stores meanwhile, `which_rows` asks which rows of others differ; `file` is the
-    routine where it is an operator's own.
+    routine where it is an operator's own; one call of it may take `call_limit_s` seconds.
     """
 
     run: str
@@ -106,6 +106,7 @@ class Rehearsal:
     shared: bool = False
     which_rows: bool = False
     file: RoutineFile | None = None
+    call_limit_s: float = routines.CALL_LIMIT_S
 
 
 def rehearse(rehearsal: Rehearsal, record: Recorder) -> None:
@@ -287,9 +288,7 @@ class _Operation:
     def _routine(self) -> Routine:
         rehearsal = self._rehearsal
         where = self._sets[rehearsal.case.routine_in]
-        if rehearsal.file:
-            return routines.from_file(rehearsal.file, rehearsal.manifest, where, rehearsal.run)
-        return routines.documented(rehearsal.manifest, where, rehearsal.run)
+        return made(rehearsal, where)
 
     @contextmanager
     def _step(self, step: Step, form: str = "") -> Iterator[None]:
@@ -351,6 +350,17 @@ class _Operation:
                 if draw == MASK_DRAWS:
                     raise
         raise AssertionError  # itertools.count does not end
+
+
+def made(rehearsal: Rehearsal, where: StoreSet) -> Routine:
+    """Return the stored routine of a rehearsal, not yet installed."""
+    file, manifest = rehearsal.file, rehearsal.manifest
+    if file:
+        routine = routines.from_file(file, manifest, where, rehearsal.run)
+    else:
+        routine = routines.documented(manifest, where, rehearsal.run)
+    routine.limit_s = rehearsal.call_limit_s
+    return routine
 
 
 def planted(run: str, rows: Sequence[SeedRow], bulk: Sequence[Bulk] = ()) -> Planted:

@@ -14,10 +14,10 @@ from harness.manifest import Manifest
 from harness.model import EngineKind
 from harness.routines import mysql, postgres
 from harness.routines.file import RoutineFile, read
-from harness.routines.protocol import Routine
+from harness.routines.protocol import CALL_LIMIT_S, Routine
 from harness.stores import StoreSet
 
-__all__ = ["Routine", "RoutineFile", "committed", "documented", "from_file", "read"]
+__all__ = ["CALL_LIMIT_S", "Routine", "RoutineFile", "committed", "documented", "from_file", "read"]
 
 
 def documented(manifest: Manifest, store_set: StoreSet, run: str) -> Routine:

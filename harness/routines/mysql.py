@@ -85,7 +85,8 @@ class StoredRoutine(OwnSession):
 
     def call(self, value: Value) -> Answer:
         verb = "CALL" if self._origin.kind == "PROCEDURE" else "SELECT"
-        return self.session.call(self.home, f"{verb} {quoted(self.name)}(%s)", (value,))
+        sql = f"{verb} {quoted(self.name)}(%s)"
+        return self.session.call(self.home, sql, (value,), limit_s=self.limit_s)
 
     def clean_up(self) -> None:
         """Do nothing: MySQL's files make nothing but the routine."""

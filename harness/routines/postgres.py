@@ -149,7 +149,7 @@ class StoredRoutine(OwnSession):
     def call(self, value: Value) -> Answer:
         verb = "SELECT" if self._origin.kind == "FUNCTION" else "CALL"
         sql = f"{verb} public.{quoted(self.name)}(%s)"
-        return self.session.call(self.home, sql, (value,))
+        return self.session.call(self.home, sql, (value,), limit_s=self.limit_s)
 
     def clean_up(self) -> None:
         for statement in self._from_file("clean_up"):

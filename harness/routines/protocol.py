@@ -12,6 +12,8 @@ from harness.stores import StoreSet, connect
 
 PUBLISHED_NAME: Final = "deleteUserDataByPhoneNumber"
 HOME_STORE: Final = "contactStore"
+CALL_LIMIT_S: Final = 600.0
+"""How long one call may take, in seconds, unless less is asked for."""
 Value = int | str | None
 """What a routine is called with: a number, or something else in a number's place."""
 
@@ -21,6 +23,7 @@ class Routine(Protocol):
 
     name: str
     home: str
+    limit_s: float
 
     @property
     def session(self) -> StoreSet:
@@ -44,7 +47,7 @@ class Routine(Protocol):
         """Call it once, on its session; return what the server answered.
 
         Raises:
-            StoreError: It failed.
+            StoreError: It failed, or had not ended after `limit_s` seconds.
         """
         ...
 
@@ -72,6 +75,7 @@ class OwnSession:
     """A connection of the routine's own, opened when it is first needed."""
 
     def __init__(self, store_set: StoreSet) -> None:
+        self.limit_s = CALL_LIMIT_S
         self._store_set = store_set
         self._opened: StoreSet | None = None
 

@@ -11,6 +11,7 @@ import io
 import re
 import ssl
 import struct
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -362,10 +363,12 @@ class MySqlStoreSet:
         self._run(f"USE {quoted(self.databases()[store])}")
         return self._run(sql, values)
 
-    def call(self, store: str, sql: str, values: Sequence[object] = ()) -> Answer:
+    def call(
+        self, store: str, sql: str, values: Sequence[object] = (), *, limit_s: float
+    ) -> Answer:
         self._run(f"USE {quoted(self.databases()[store])}")
         said: list[bytes] = []
-        with self._wrapped(), self._connection.cursor() as cursor:
+        with self._wrapped(), self._stopped_after(limit_s), self._connection.cursor() as cursor:
             affected_rows = int(cursor.execute(sql, tuple(values) or None))
             more = True
             while more:
@@ -374,6 +377,23 @@ class MySqlStoreSet:
             cursor.execute("SHOW WARNINGS")
             said += [_said(row[2]) for row in cursor.fetchall()]
         return Answer(affected_rows, tuple(said))
+
+    @contextmanager
+    def _stopped_after(self, limit_s: float) -> Iterator[None]:
+        """Stop what this connection runs when time is over: 5.6 has no time limit of its own."""
+        ((running,),) = self._rows("SELECT connection_id()")
+
+        def stop() -> None:
+            with suppress(pymysql.err.Error, OSError), self._connect() as other:
+                other.query(f"KILL QUERY {running}")
+
+        clock = threading.Timer(limit_s, stop)
+        clock.daemon = True
+        clock.start()
+        try:
+            yield
+        finally:
+            clock.cancel()
 
     def query(self, store: str, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         self._run(f"USE {quoted(self.databases()[store])}")

@@ -352,8 +352,11 @@ class PostgresStoreSet:
     def execute(self, store: str, sql: str, values: Sequence[object] = ()) -> int:
         return self._run(self.databases()[store], sql, values)
 
-    def call(self, store: str, sql: str, values: Sequence[object] = ()) -> Answer:
+    def call(
+        self, store: str, sql: str, values: Sequence[object] = (), *, limit_s: float
+    ) -> Answer:
         database = self.databases()[store]
+        self._run(database, f"SET statement_timeout = {round(limit_s * 1000)}")
         del self._connection(database).notices[:]
         with self._wrapped(), self._connection(database).cursor() as cursor:
             cursor.execute(sql, tuple(values) or None)

@@ -157,11 +157,14 @@ class StoreSet(Protocol):
         """Run one statement in a store's database; return the affected rows it reports."""
         ...
 
-    def call(self, store: str, sql: str, values: Sequence[object] = ()) -> Answer:
+    def call(
+        self, store: str, sql: str, values: Sequence[object] = (), *, limit_s: float
+    ) -> Answer:
         """Run one statement that calls a routine; return all that the server says to it.
 
         Raises:
-            StoreError: The routine failed; `code` says how, `lacks` what it misses.
+            StoreError: The routine failed; `code` says how, `lacks` what it misses. What has
+                not ended after `limit_s` seconds is stopped, with a code in `STOPPED`.
         """
         ...
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -112,10 +111,10 @@ class Body:
         head = tokens[1:until]
         assigned = None
         if verb == "UPDATE":
-            if "SET" not in words or "JOIN" in words:
+            if "SET" not in words:
                 return None
             set_at = words.index("SET")
-            head = tokens[1:set_at]
+            head = tokens[1 : words.index("JOIN") if "JOIN" in words else set_at]
             value = tokens[set_at + 3 : until]
             assigned = (tokens[set_at + 1].name, Span(value[0].start, value[-1].end))
         else:
@@ -169,8 +168,3 @@ class Body:
         for one in self.tokens:
             if one.kind is TokenKind.STRING and content in one.text:
                 yield Span(one.start, one.end)
-
-
-def pairs(changes: Sequence[Change]) -> Iterator[tuple[Change, Change]]:
-    """Yield neighbouring changes."""
-    yield from itertools.pairwise(changes)
