@@ -111,20 +111,28 @@ def showcase(subject: Person) -> World:
 def surrounded(subject: Person, neighbour: Person) -> World:
     """Return the showcase of a subject among people whose numbers are made to be mistaken.
 
-    The neighbour is everywhere that the subject is: in the same groups, chats and payloads.
+    The neighbour is everywhere that the subject is, in the same groups, chats and payloads; the
+    others are everywhere that somebody can be without the subject.
     """
     around = neighbours(subject)
     everybody = (subject, *dict.fromkeys((neighbour, *around)))
     group = Group(neighbour, 1_600_000_004, everybody)
     own = Group(subject, 1_600_000_005, (subject, neighbour))
     old = Group(subject, 1_600_000_008, (neighbour,), named_after=neighbour)
+    theirs = tuple(Group(one, 1_600_001_000 + serial, (one,)) for serial, one in enumerate(around))
     events = [
         Event(kind, peer, group=group if kind is EventKind.GROUP else None, named=named)
         for kind in EventKind
         for peer, named in ((subject, neighbour), (neighbour, subject), (neighbour, around[0]))
     ]
     named = [Event(EventKind.MEDIA, neighbour, named=one) for one in around]
-    return World(subject, everybody, (group, own, old), (*events, *named))
+    without = [
+        Event(kind, one, group=its if kind is EventKind.GROUP else None, named=one)
+        for one, its in zip(around, theirs, strict=True)
+        for kind in EventKind
+    ]
+    groups = (group, own, old, *theirs)
+    return World(subject, everybody, groups, (*events, *named, *without))
 
 
 def _without(subject: Person) -> World:

@@ -11,7 +11,7 @@ Structure, on nested comments and dollar quotes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -135,7 +135,7 @@ def cut(script: str, engine: EngineKind) -> Iterator[Statement | MetaCommand]:
                 delimiter = found
             else:
                 yield found
-        elif script.startswith(delimiter, position) and not depth:
+        elif script.startswith(delimiter, position) and not depth and not _inside_body(tokens):
             if tokens:
                 yield _statement(script, tokens)
             tokens, position = [], position + len(delimiter)
@@ -170,6 +170,23 @@ def tokens_of(text: str, engine: EngineKind) -> tuple[Token, ...]:
 def line_of(script: str, position: int) -> int:
     """Return the number of the line, from 1, that a place is in."""
     return script.count("\n", 0, position) + 1
+
+
+def _inside_body(tokens: Sequence[Token]) -> bool:
+    """Tell whether a routine's body is still open, for files that have no DELIMITER.
+
+    The client itself would cut such a file at the first semicolon; other tools do not.
+    """
+    words = [token.word for token in tokens]
+    if words[:1] != ["CREATE"] or not {"PROCEDURE", "FUNCTION"} & set(words):
+        return False
+    depth = 0
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        if word in {"BEGIN", "CASE"}:
+            depth += 1
+        elif word == "END":
+            depth -= 2 if after == "CASE" else after not in {"IF", "LOOP", "WHILE", "REPEAT"}
+    return depth > 0
 
 
 def _statement(script: str, tokens: list[Token]) -> Statement:

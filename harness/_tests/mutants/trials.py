@@ -28,7 +28,8 @@ from harness.model import (
     RoutineFailed,
     Step,
 )
-from harness.population.cases import CASES, Case, crowded
+from harness.population.bulk import crowd
+from harness.population.cases import CASES, Case
 from harness.population.strategies import worlds
 from harness.population.world import World
 from harness.routines import RoutineFile, read
@@ -122,8 +123,7 @@ class Bench:
         """Return a digest of every row of every table after a routine ran in the crowd."""
         judged = self.sets[Part.JUDGED]
         self._restart(judged)
-        (case,) = (one for one in crowded(CROWD) if one.name == "crowd")
-        self._findings(text, replace(case, prefix=""), "crowd", edit)
+        self._findings(text, _largest(), "largest", edit)
         return _digest(judged)
 
     def _restart(self, store_set: StoreSet) -> None:
@@ -178,6 +178,12 @@ def _populations() -> dict[str, Sequence[Case]]:
         "drawn worlds": tuple(_drawn()),
         EXAMINATION: (named["everywhere"],),
     }
+
+
+def _largest() -> Case:
+    """Return a subject among everybody who can be mistaken for them, in a crowd."""
+    (case,) = (one for one in CASES if one.name == "neighbours")
+    return replace(case, bulk=crowd(case.world.subject, CROWD))
 
 
 def _drawn() -> Iterator[Case]:
