@@ -79,8 +79,8 @@ def test_a_function_is_found_with_what_it_needs(described: Manifest, tmp_path: P
     found = reading(text, described, tmp_path)
     assert (found.engine, found.is_function, found.prefix) == (EngineKind.POSTGRES, True, "x_")
     assert [one.line for one in found.set_up] == [6, 7]
-    assert [one.line for one in found.clean_up] == [13]
-    assert found.left_out == ("line 5: BEGIN", "line 11: COMMIT", "line 12: ALTER FUNCTION")
+    assert [one.line for one in found.clean_up] == [14]
+    assert found.left_out == ("line 5: BEGIN", "line 12: COMMIT", "line 13: ALTER FUNCTION")
     assert [one.reveal() for one in found.passwords] == ["pass;'word"]
     assert found.named('"run"') == POSTGRES.replace('public."f"', '"run"')
 

@@ -141,6 +141,12 @@ def _without(subject: Person) -> World:
     return World(subject, stranger.people, stranger.groups, stranger.events)
 
 
+def _unlisted() -> World:
+    """Return the showcase of a subject whom neither contacts nor phones know any more."""
+    world = showcase(_SUBJECT)
+    return replace(world, people=tuple(one for one in world.people if one is not _SUBJECT))
+
+
 _SUBJECT: Final = person(0)
 _MAPPED: Final = mapped_person(0)
 _NOBODY: Final = person(303)
@@ -151,6 +157,7 @@ _VARIANT: Final = surrounded(*variants(0)[0])
 CASES: Final = (
     Case("everywhere", "The subject stands in every surface.", showcase(_SUBJECT)),
     Case("mapped", "The subject's JID differs from the phone number.", showcase(_MAPPED)),
+    Case("unlisted", "The subject is in no address book; what they said is there.", _unlisted()),
     Case("unknown", "The subject was never a user.", _without(_NOBODY)),
     Case("empty", "The stores hold no row at all.", World(_SUBJECT)),
     Case(

@@ -170,7 +170,16 @@ def _digest(store_set: StoreSet) -> str:
 
 def _populations() -> dict[str, Sequence[Case]]:
     named = {case.name: case for case in CASES if case.routine_in is Part.JUDGED}
-    chosen = ("everywhere", "mapped", "neighbours", "neighbour", "variant", "twice", "encodings")
+    chosen = (
+        "everywhere",
+        "mapped",
+        "neighbours",
+        "neighbour",
+        "variant",
+        "unlisted",
+        "twice",
+        "encodings",
+    )
     return {
         **{name: (named[name],) for name in chosen},
         "two sets": (replace(named["two-sets"], prefix=""),),
