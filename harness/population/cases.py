@@ -147,16 +147,60 @@ def _unlisted() -> World:
     return replace(world, people=tuple(one for one in world.people if one is not _SUBJECT))
 
 
+def _half_known(subject: Person) -> tuple[SeedRow, ...]:
+    """Return contacts that know a JID without a number, or a number without a JID."""
+    contacts, phones = ("contactStore", "wa_contacts"), ("contactStore", "wa_phones")
+    return (
+        SeedRow(*contacts, {"jid": subject.jid, "number": None}, frozenset({"jid"})),
+        SeedRow(*contacts, {"jid": "", "number": subject.phone}, frozenset({"number"})),
+        SeedRow(*phones, {"phone_number": "", "jid": subject.jid}, frozenset({"jid"})),
+        SeedRow(*phones, {"phone_number": subject.phone, "jid": ""}, frozenset({"phone_number"})),
+    )
+
+
+def _before_it_was_mapped(subject: Person) -> tuple[SeedRow, ...]:
+    """Return what was filed under a number before its JID lost, or gained, a digit."""
+    number = int(subject.number)
+    return (
+        SeedRow(
+            "axolotlStore",
+            "identities",
+            {"recipient_id": number, "registration_id": 1},
+            frozenset({"recipient_id"}),
+        ),
+        SeedRow(
+            "axolotlStore",
+            "sessions",
+            {"recipient_id": number, "device_id": 0},
+            frozenset({"recipient_id"}),
+        ),
+        SeedRow("waweb", "contacts", {"wa_id": subject.number, "name": "~"}, frozenset({"wa_id"})),
+    )
+
+
 _SUBJECT: Final = person(0)
 _MAPPED: Final = mapped_person(0)
 _NOBODY: Final = person(303)
 _NEIGHBOUR: Final = neighbours(_SUBJECT)[0]
 _NEIGHBOURS: Final = surrounded(_SUBJECT, _NEIGHBOUR)
+_AROUND_MAPPED: Final = surrounded(_MAPPED, neighbours(_MAPPED)[0])
 _VARIANT: Final = surrounded(*variants(0)[0])
 
 CASES: Final = (
     Case("everywhere", "The subject stands in every surface.", showcase(_SUBJECT)),
     Case("mapped", "The subject's JID differs from the phone number.", showcase(_MAPPED)),
+    Case(
+        "mapped-neighbours",
+        "Both numbers of the subject have neighbours, and both were filed under.",
+        _AROUND_MAPPED,
+        further=_before_it_was_mapped(_MAPPED),
+    ),
+    Case(
+        "half-known",
+        "Address books know a JID without a number, and a number without a JID.",
+        _unlisted(),
+        further=_half_known(_SUBJECT),
+    ),
     Case("unlisted", "The subject is in no address book; what they said is there.", _unlisted()),
     Case("unknown", "The subject was never a user.", _without(_NOBODY)),
     Case("empty", "The stores hold no row at all.", World(_SUBJECT)),

@@ -115,13 +115,16 @@ def variants(index: int) -> tuple[tuple[Person, Person], ...]:
 def neighbours(subject: Person) -> tuple[Person, ...]:
     """Return people whose numbers are made to be mistaken for the subject's.
 
-    They contain it, are contained in it, differ by one digit, or share the last ten digits.
+    They contain it, are contained in it, differ by one digit, or share the last ten digits; where
+    the JID has another number than the phone, both have neighbours.
     Where that leaves the ranges reserved for fiction, country code 999 is unassigned, and
     the others are too long or too short for their numbering plan.
     """
-    number = subject.number
-    flipped = number[:-1] + str(9 - int(number[-1]))
-    made = (number + "7", f"999{number}", flipped, f"999{number[-10:]}", number[1:], number[:-1])
+    made: list[str] = []
+    for number in dict.fromkeys((subject.number, subject.jid_number)):
+        flipped = number[:-1] + str(9 - int(number[-1]))
+        made += [number + "7", f"999{number}", flipped, f"999{number[-10:]}"]
+        made += [number[1:], number[:-1]]
     fitting = [one for one in made if _SHORTEST <= len(one) <= _LONGEST and one[0] != "0"]
     return tuple(
         _named(one, serial)

@@ -79,6 +79,14 @@ def _chat(event: Event) -> _Cell:
     return _group_jid(event.group) if event.group else _jid(event.peer)
 
 
+def _mentioned(event: Event) -> _Cell:
+    """The JIDs that a message mentions: in a group, of whoever is named and of its maker."""
+    who = dict.fromkeys((*_who(event.named), *(_who(event.group.creator) if event.group else ())))
+    if not event.named:
+        return _Cell(None)
+    return _Cell(",".join(one.jid for one in who), tuple(who))
+
+
 def _sentence(named: Person | None) -> _Cell:
     if named is None:
         return _Cell("See you tomorrow, café at 9:30?")
@@ -116,7 +124,8 @@ def _message_id(peer: Person, serial: int, *, from_me: bool) -> _Cell:
     packed = bytes.fromhex(peer.jid_number + "f" * (len(peer.jid_number) % 2))
     # That the third byte tells the size is inferred from samples of one size.
     head = bytes((0x00 if from_me else 0x80, 0x11, 0x80 | len(packed)))
-    tail = random.Random(serial).randbytes(9)
+    # In every sample a 2 follows the number.
+    tail = b"\x02" + random.Random(serial).randbytes(8)
     return _Cell(base64.b64encode(head + packed + tail).decode("ascii"), (peer,))
 
 
@@ -267,7 +276,7 @@ def _message(event: Event, serial: int) -> Iterator[_Draft]:
         remote_resource=sender,
         received_timestamp=_at_ms(serial),
         raw_data=_blob(event.named, serial),
-        mentioned_jids=_jid(event.named) if event.named else None,
+        mentioned_jids=_mentioned(event),
     )
     yield _draft(
         "messageStore",

@@ -54,6 +54,7 @@ _CONFLICT: Final = frozenset({1205, 1213})
 # ER_NO_SUCH_USER: what they quote is the object's name, or begins with its kind.
 _MISSING: Final = frozenset({1049, 1054, 1109, 1146, 1305, 1449})
 _OBJECT: Final = re.compile(r"(?:'|^(?:PROCEDURE|FUNCTION) )((?:[^\W\d]|\d(?!\d{4})|[.$@'])+?)'? ")
+_INTERRUPTED: Final = "1317"
 _LOCK_TIMEOUT_S: Final = 5
 _PACKET_CHARACTERS: Final = 256 * 1024
 _MAX_PACKET: Final = 0xFFFFFF
@@ -380,18 +381,30 @@ class MySqlStoreSet:
 
     @contextmanager
     def _stopped_after(self, limit_s: float) -> Iterator[None]:
-        """Stop what this connection runs when time is over: 5.6 has no time limit of its own."""
+        """End what this connection runs when time is over: 5.6 has no time limit of its own.
+
+        The connection ends with it, since a routine may catch whatever ends a statement only,
+        and is replaced by a new one.
+        """
         ((running,),) = self._rows("SELECT connection_id()")
+        over = threading.Event()
 
         def stop() -> None:
+            over.set()
             with suppress(pymysql.err.Error, OSError), self._connect() as other:
-                other.query(f"KILL QUERY {running}")
+                other.query(f"KILL CONNECTION {running}")
 
         clock = threading.Timer(limit_s, stop)
         clock.daemon = True
         clock.start()
         try:
             yield
+        except (pymysql.err.Error, OSError):
+            if not over.is_set():
+                raise
+            self._connection = self._connect()
+            message = f"MySQL had not ended a call after {limit_s:.0f} s, and was stopped."
+            raise StoreError(message, code=_INTERRUPTED) from None
         finally:
             clock.cancel()
 

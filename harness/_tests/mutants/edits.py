@@ -15,6 +15,8 @@ from harness.model import EngineKind
 
 _ARCHIVE: Final = "erasure_archive"
 _MYSQL: Final = EngineKind.MYSQL
+_NOTHING: Final = {EngineKind.MYSQL: "DO 0;", EngineKind.POSTGRES: "NULL;"}
+"""The statement that does nothing: some blocks may not be empty."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -87,7 +89,9 @@ def _add(body: Body, statement: str) -> str:
 def delete_dropped(body: Body) -> Iterator[Edit]:
     """Leave a DELETE out."""
     for change in _deletes(body):
-        yield Edit("DELETE dropped", _place(change), body.replaced((change.whole, "")))
+        yield Edit(
+            "DELETE dropped", _place(change), body.replaced((change.whole, _NOTHING[body.engine]))
+        )
 
 
 def mask_dropped(body: Body) -> Iterator[Edit]:
@@ -95,7 +99,7 @@ def mask_dropped(body: Body) -> Iterator[Edit]:
     for change in body.changes("UPDATE"):
         if change.assigned:
             where = f"{change.table}.{change.assigned[0]}"
-            yield Edit("mask dropped", where, body.replaced((change.whole, "")))
+            yield Edit("mask dropped", where, body.replaced((change.whole, _NOTHING[body.engine])))
 
 
 def arm_dropped(body: Body) -> Iterator[Edit]:
@@ -120,7 +124,9 @@ def where_dropped(body: Body) -> Iterator[Edit]:
 def lookup_dropped(body: Body) -> Iterator[Edit]:
     """Leave the search for other numbers out."""
     for number, span in enumerate(body.lookups(), start=1):
-        yield Edit("lookup omitted", f"lookup {number}", body.replaced((span, "")))
+        yield Edit(
+            "lookup omitted", f"lookup {number}", body.replaced((span, _NOTHING[body.engine]))
+        )
 
 
 # --- comparisons ----------------------------------------------------------------------------

@@ -17,21 +17,19 @@ from harness.routines import read
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "routines"
 ORIGINALS: Final = ("vendor", "reference")
-ALWAYS: Final = ("everywhere", "neighbours", "mapped")
-"""The populations that every mutant goes through, whoever told it apart before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What became of one mutant: the populations that told it from its original.
+    """What became of one mutant: the first population that told it from its original.
 
-    `equivalent`: nobody did, and nobody can: both leave the same bytes in the largest store.
+    `equivalent`: none did, and none can: both leave the same bytes in the largest stores.
     """
 
     operator: str
     where: str
     engine: str
-    killed_by: tuple[str, ...]
+    killed_by: str
     equivalent: bool = False
 
     @property
@@ -69,13 +67,10 @@ class _Court:
 
     def trial(self, edit: Edit, where: str) -> Trial:
         engine = str(self._bench.choice)
-        killed = [name for name in ALWAYS if self._differs(edit, name)]
-        if not killed:
-            others = (name for name in self._bench.populations if name not in ALWAYS)
-            first = next((name for name in others if self._differs(edit, name)), None)
-            killed = [first] if first else []
-        equivalent = not killed and self._same(edit)
-        return Trial(edit.operator, where, engine, tuple(killed), equivalent)
+        told = (name for name in self._bench.populations if self._differs(edit, name))
+        killed_by = next(told, "")
+        equivalent = not killed_by and self._same(edit)
+        return Trial(edit.operator, where, engine, killed_by, equivalent)
 
     def _differs(self, edit: Edit, population: str) -> bool:
         if population not in self._known:

@@ -74,8 +74,19 @@ class Bench:
                 found[number, *_fact(finding)] += 1
         return found
 
+    def findings(
+        self, text: str, population: str, limit_s: float = CALL_LIMIT_S
+    ) -> Sequence[Finding]:
+        """Return the findings in a population's first case, each call limited in time."""
+        return self._findings(text, self.populations[population][0], population, None, limit_s)
+
     def _findings(
-        self, text: str, case: Case, population: str, edit: Edit | None
+        self,
+        text: str,
+        case: Case,
+        population: str,
+        edit: Edit | None,
+        limit_s: float = CALL_LIMIT_S,
     ) -> Sequence[Finding]:
         records: list[Record] = []
         judged = _Surrounded(self.sets[Part.JUDGED], edit.around) if edit else None
@@ -94,7 +105,7 @@ class Bench:
             pseudonym="p",
             which_rows=True,
             file=self._read(text),
-            call_limit_s=CALL_LIMIT_S,
+            call_limit_s=limit_s,
         )
         try:
             if population == EXAMINATION:
@@ -120,11 +131,19 @@ class Bench:
                 self.sets[Part.JUDGED].execute(store, statement)
 
     def dump(self, text: str, edit: Edit | None = None) -> str:
-        """Return a digest of every row of every table after a routine ran in the crowd."""
+        """Return digests of every row of every table after a routine ran in the largest stores.
+
+        There everybody who can be mistaken for the subject stands among a crowd.
+        """
         judged = self.sets[Part.JUDGED]
-        self._restart(judged)
-        self._findings(text, _largest(), "largest", edit)
-        return _digest(judged)
+        dumps = []
+        for name in ("neighbours", "mapped-neighbours"):
+            self._restart(judged)
+            (case,) = self.populations[name]
+            largest = replace(case, bulk=crowd(case.world.subject, CROWD))
+            self._findings(text, largest, "largest", edit)
+            dumps.append(_digest(judged))
+        return " ".join(dumps)
 
     def _restart(self, store_set: StoreSet) -> None:
         """Empty every table and let serial numbers begin anew, so that dumps can be compared."""
@@ -170,29 +189,15 @@ def _digest(store_set: StoreSet) -> str:
 
 def _populations() -> dict[str, Sequence[Case]]:
     named = {case.name: case for case in CASES if case.routine_in is Part.JUDGED}
-    chosen = (
-        "everywhere",
-        "mapped",
-        "neighbours",
-        "neighbour",
-        "variant",
-        "unlisted",
-        "twice",
-        "encodings",
-    )
+    chosen = "everywhere neighbours mapped-neighbours half-known unlisted mapped neighbour variant"
+    chosen += " twice encodings"
     return {
-        **{name: (named[name],) for name in chosen},
+        **{name: (named[name],) for name in chosen.split()},
         "two sets": (replace(named["two-sets"], prefix=""),),
         "nobody": (named["unknown"], named["empty"]),
         "drawn worlds": tuple(_drawn()),
         EXAMINATION: (named["everywhere"],),
     }
-
-
-def _largest() -> Case:
-    """Return a subject among everybody who can be mistaken for them, in a crowd."""
-    (case,) = (one for one in CASES if one.name == "neighbours")
-    return replace(case, bulk=crowd(case.world.subject, CROWD))
 
 
 def _drawn() -> Iterator[Case]:
