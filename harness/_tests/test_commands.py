@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -138,6 +139,56 @@ def test_a_number_in_the_evidence_would_be_seen(tmp_path: Path) -> None:
     (tmp_path / "deep" / "note.json").write_text(f'{{"from":"{number}"}}', encoding="utf-8")
     assert numbers_in(tmp_path) == {number}
     assert numbers_in(f"E   assert '{number}@s.whatsapp.net'") == {number}
+
+
+ROUTINES = REPOSITORY / "harness" / "_tests" / "routines"
+
+
+@pytest.mark.parametrize("engine", ["mysql", "postgres"])
+def test_a_routine_file_is_judged_like_the_plan(tmp_path: Path, engine: str) -> None:
+    """A complete FILE is CLEAR on its own engine, named with its digest, and no password is shown."""
+    path = ROUTINES / f"reference_{engine}.sql"
+    done = run(f"--routine={path}", "-k", f"{ONE_CASE} or rely", reports=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert path.name in done.stdout
+    document = verdict(tmp_path)
+    runs: list[dict[str, str]] = document["runs"]  # type: ignore[assignment]
+    assert {one["routine"] for one in runs} == {path.name}
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert {one["routine_digest"] for one in runs} == {digest}
+    assert {one["engine"].partition(":")[0] for one in runs} == {engine}
+    assert numbers_in(tmp_path, done.stdout, done.stderr) == set()
+    written = b"".join(one.read_bytes() for one in tmp_path.rglob("*") if one.is_file())
+    assert b"change-me" not in written + done.stdout.encode()
+
+
+def test_the_vendors_map_as_a_file_is_found_out(tmp_path: Path) -> None:
+    """The published map on disk exits 1; the screen names what it forgets and how it behaves."""
+    path = ROUTINES / "vendor_postgres.sql"
+    done = run(f"--routine={path}", "-k", f"{ONE_CASE} or rely", reports=tmp_path)
+    assert done.returncode == 1, done.stdout
+    assert "axolotlStore.sender_keys" in done.stdout
+    assert "called with NULL" in done.stdout
+    assert "not carried out: line" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--routine=/absent/erase.sql"], "cannot be read"),
+        ([f"--routine={ROUTINES / 'vendor_mysql.sql'}", "--engine=postgres"], "written for MySQL"),
+        ([f"--routine={REPOSITORY / '.gitignore'}"], "no CREATE PROCEDURE"),
+    ],
+    ids=["absent", "other engine", "no routine"],
+)
+def test_a_file_that_cannot_serve_is_refused(
+    tmp_path: Path, arguments: list[str], sentence: str
+) -> None:
+    """A FILE that is absent, for another engine, or no routine exits 4 and leaves nothing."""
+    done = run(*arguments, reports=tmp_path)
+    assert done.returncode == 4
+    assert sentence in done.stdout + done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("engine", ["mysql", "postgres"])

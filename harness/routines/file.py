@@ -56,6 +56,7 @@ _CLEANS_UP: Final = (
     "DROP SERVER",
     "DROP EXTENSION",
 )
+_CREATES: Final = re.compile(r"\bcreate\b.*\b(?:procedure|function)\b", re.IGNORECASE | re.DOTALL)
 _NUMBER: Final = re.compile(r"\d{7}")
 _HARMLESS_META: Final = frozenset({"echo", "set", "timing", "pset", "q", "encoding", "unset"})
 
@@ -142,6 +143,11 @@ def _bytes_of(path: Path) -> bytes:
 
 def _engine_of(script: str, label: str) -> EngineKind:
     """Tell the engine that a script was written for: only PostgreSQL's bodies are strings."""
+    nothing = RefusalError(
+        f"{label} has no CREATE PROCEDURE or CREATE FUNCTION: give a file that holds one."
+    )
+    if not _CREATES.search(script):
+        raise nothing
     refusals = []
     for engine in (EngineKind.POSTGRES, EngineKind.MYSQL):
         try:
@@ -154,9 +160,7 @@ def _engine_of(script: str, label: str) -> EngineKind:
             return engine
     if refusals:
         raise RefusalError(f"{label}: {refusals[-1]}")
-    raise RefusalError(
-        f"{label} has no CREATE PROCEDURE or CREATE FUNCTION: give a file that holds one."
-    )
+    raise nothing
 
 
 def _has_string_body(statement: Statement) -> bool:
