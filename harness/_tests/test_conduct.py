@@ -186,7 +186,10 @@ def test_each_single_edit_changes_the_findings_as_it_should(bench: Bench) -> Non
 
 @pytest.mark.parametrize(
     "population",
-    ["everywhere", "mapped", "neighbours", "neighbour", "variant", "unlisted", "twice", "nobody"],
+    [
+        *("everywhere", "mapped", "neighbours", "mapped-neighbours", "neighbour", "variant"),
+        *("half-known", "mapped-half-known", "unlisted", "twice", "two sets", "nobody"),
+    ],
 )
 def test_a_complete_routine_is_clear(bench: Bench, population: str) -> None:
     """A routine of somebody else's that deletes and masks all there is leaves nothing to find."""

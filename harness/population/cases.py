@@ -141,21 +141,36 @@ def _without(subject: Person) -> World:
     return World(subject, stranger.people, stranger.groups, stranger.events)
 
 
-def _unlisted() -> World:
+def _unlisted(subject: Person) -> World:
     """Return the showcase of a subject whom neither contacts nor phones know any more."""
-    world = showcase(_SUBJECT)
-    return replace(world, people=tuple(one for one in world.people if one is not _SUBJECT))
+    world = showcase(subject)
+    return replace(world, people=tuple(one for one in world.people if one is not subject))
 
 
 def _half_known(subject: Person) -> tuple[SeedRow, ...]:
-    """Return contacts that know a JID without a number, or a number without a JID."""
-    contacts, phones = ("contactStore", "wa_contacts"), ("contactStore", "wa_phones")
-    return (
-        SeedRow(*contacts, {"jid": subject.jid, "number": None}, frozenset({"jid"})),
-        SeedRow(*contacts, {"jid": "", "number": subject.phone}, frozenset({"number"})),
-        SeedRow(*phones, {"phone_number": "", "jid": subject.jid}, frozenset({"jid"})),
-        SeedRow(*phones, {"phone_number": subject.phone, "jid": ""}, frozenset({"phone_number"})),
-    )
+    """Return contacts that know a JID without a number, or a number without a JID.
+
+    Where the JID has a number of its own, one row ties it to the phone number.
+    """
+    number = f"+{subject.jid_number}"
+    known: list[tuple[str, dict[str, str | None], str]] = [
+        ("wa_contacts", {"jid": subject.jid, "number": None}, "jid"),
+        ("wa_contacts", {"jid": "", "number": number}, "number"),
+        ("wa_phones", {"phone_number": "", "jid": subject.jid}, "jid"),
+        ("wa_phones", {"phone_number": "unknown", "jid": subject.jid}, "jid"),
+        ("wa_phones", {"phone_number": number, "jid": ""}, "phone_number"),
+    ]
+    rows = [
+        SeedRow("contactStore", table, dict(values), frozenset({column}))
+        for table, values, column in known
+    ]
+    if subject.jid_number != subject.number:
+        tie: dict[str, int | float | str | bytes | None] = {
+            "phone_number": subject.phone,
+            "jid": subject.jid,
+        }
+        rows.append(SeedRow("contactStore", "wa_phones", tie, frozenset(tie)))
+    return tuple(rows)
 
 
 def _before_it_was_mapped(subject: Person) -> tuple[SeedRow, ...]:
@@ -198,10 +213,16 @@ CASES: Final = (
     Case(
         "half-known",
         "Address books know a JID without a number, and a number without a JID.",
-        _unlisted(),
+        _unlisted(_SUBJECT),
         further=_half_known(_SUBJECT),
     ),
-    Case("unlisted", "The subject is in no address book; what they said is there.", _unlisted()),
+    Case(
+        "mapped-half-known",
+        "So they do of somebody whose JID differs from the phone number.",
+        _unlisted(_MAPPED),
+        further=_half_known(_MAPPED),
+    ),
+    Case("unlisted", "The subject is in no address book.", _unlisted(_SUBJECT)),
     Case("unknown", "The subject was never a user.", _without(_NOBODY)),
     Case("empty", "The stores hold no row at all.", World(_SUBJECT)),
     Case(

@@ -189,8 +189,8 @@ def _digest(store_set: StoreSet) -> str:
 
 def _populations() -> dict[str, Sequence[Case]]:
     named = {case.name: case for case in CASES if case.routine_in is Part.JUDGED}
-    chosen = "everywhere neighbours mapped-neighbours half-known unlisted mapped neighbour variant"
-    chosen += " twice encodings"
+    chosen = "everywhere neighbours mapped-neighbours half-known mapped-half-known unlisted mapped"
+    chosen += " neighbour variant twice encodings"
     return {
         **{name: (named[name],) for name in chosen.split()},
         "two sets": (replace(named["two-sets"], prefix=""),),
