@@ -25,6 +25,19 @@ Lines = dict[str, set[int]]
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Lines of a file: only who has run one of them can notice what is done to them."""
+
+    file: str
+    first: int
+    last: int
+
+    def meets(self, lines: Lines) -> bool:
+        """Tell whether any of its lines is among these."""
+        return not lines.get(self.file, set()).isdisjoint(range(self.first, self.last + 1))
+
+
+@dataclass(frozen=True, slots=True)
 class Control:
     """One claim about the verifier; `arranged` prepares what it needs and cleans up after it.
 
@@ -43,15 +56,20 @@ class Passed:
     control: Control
     duration_s: float
     lines: Lines
+    errors: Lines
 
     @property
     def limit_s(self) -> float:
         """How long it may take with a mutant: what goes on for ever was noticed too."""
         return max(_LEAST_LIMIT_S, _TIMES_AS_LONG * self.duration_s)
 
-    def ran(self, file: str, first: int, last: int) -> bool:
-        """Tell whether it ran any of these lines."""
-        return not self.lines.get(file, set()).isdisjoint(range(first, last + 1))
+    def ran(self, span: Span | None) -> bool:
+        """Tell whether it ran any of these lines; None: nobody knows who did."""
+        return span is None or span.meets(self.lines)
+
+    def hurt(self, span: Span | None) -> bool:
+        """Tell whether an error came through any of these lines."""
+        return span is not None and span.meets(self.errors)
 
 
 class OutOfTimeError(BaseException):
@@ -105,9 +123,12 @@ def forget(module: str, place: str) -> None:
 def traced(control: Control, files: Collection[str]) -> Passed:
     """Run a control that must pass, and note which lines of some files it runs."""
     lines: Lines = {file: set() for file in files}
+    errors: Lines = {file: set() for file in files}
 
-    def local(frame: FrameType, _: str, __: object) -> Any:
+    def local(frame: FrameType, event: str, _: object) -> Any:
         lines[frame.f_code.co_filename].add(frame.f_lineno)
+        if event == "exception":
+            errors[frame.f_code.co_filename].add(frame.f_lineno)
         return local
 
     def trace(frame: FrameType, _: str, __: object) -> Any:
@@ -123,7 +144,7 @@ def traced(control: Control, files: Collection[str]) -> Passed:
         finally:
             sys.settrace(before)
             threading.settrace(None)  # type: ignore[arg-type]  # as documented
-        return Passed(control, time.monotonic() - started_s, lines)
+        return Passed(control, time.monotonic() - started_s, lines, errors)
 
 
 # --- tests as controls ----------------------------------------------------------------------

@@ -22,6 +22,8 @@ from harness.model import (
 )
 from harness.plan import Plan, carry_out
 from harness.population.cases import CASES, Case
+from harness.population.people import person
+from harness.population.world import Event, EventKind, Group, World
 from harness.run import HARDENED, Rehearsal, rehearse
 from harness.servers import parse_choice, running
 from harness.stores import StoreSet, connect, ddl
@@ -31,9 +33,24 @@ OTHER_PREFIX: Final = "others_"
 Rows = dict[tuple[str, str], list[tuple[object, ...]]]
 
 
+def few() -> Case:
+    """Return a case in which there is one row of each sort, for faults that any row shows."""
+    subject, ada, bashir = person(0), person(1), person(101)
+    group = Group(subject, 1_600_000_002, (subject, ada))
+    events = (
+        Event(EventKind.DIRECT, subject),
+        Event(EventKind.DIRECT, ada, named=bashir),
+        Event(EventKind.DIRECT, bashir, named=subject),
+        Event(EventKind.CALLBACK, ada, named=subject),
+        Event(EventKind.JOB, ada),
+    )
+    world = World(subject, (subject, ada, bashir), (group,), events)
+    return Case("few", "Little of everything.", world)
+
+
 def case_named(name: str) -> Case:
-    """Return one of the population's cases."""
-    return next(case for case in CASES if case.name == name)
+    """Return one of the population's cases, or the small one."""
+    return next(case for case in (*CASES, few()) if case.name == name)
 
 
 class Meddler:
@@ -97,21 +114,33 @@ class Ground:
 
     @contextmanager
     def fresh(self) -> Iterator[None]:
-        """Connect and clear; afterwards undo what was changed, and close."""
-        self.connect().clear()
+        """Clear the stores; afterwards undo what was changed, and close what was opened.
+
+        The first connection serves as long as nothing goes wrong: no mutant has spoiled it.
+        """
+        if not self.opened:
+            self.connect()
+        self.store_set.clear()
         try:
             yield
+        except BaseException:
+            self._close(0)
+            raise
         finally:
-            self._close()
-            self.connect()
-            for store, statement in reversed(self.undo):
-                with suppress(HarnessError):
-                    self.store_set.execute(store, statement)
-            self._close()
-            self.undo.clear()
+            self._close(1)
+            self._put_back()
 
-    def _close(self) -> None:
-        while self.opened:
+    def _put_back(self) -> None:
+        if self.undo:
+            self._close(0)
+            self.connect()
+        while self.undo:
+            store, statement = self.undo.pop()
+            with suppress(HarnessError):
+                self.store_set.execute(store, statement)
+
+    def _close(self, kept: int) -> None:
+        while len(self.opened) > kept:
             self.opened.pop().close()
 
     def change(self, store: str, make: Sequence[str], undo: Sequence[str]) -> None:
@@ -186,7 +215,7 @@ def _made(choice: EngineChoice, reached: RunConfig, described: Manifest) -> Grou
     ground = Ground(choice, replace(reached, prefix=PREFIX), described)
     for prefix in (PREFIX, OTHER_PREFIX):
         ground.connect(prefix).create(ddl.committed(described, reached.engine))
-    ground._close()
+    ground._close(0)
     return ground
 
 

@@ -22,7 +22,8 @@ from typing import Any, Final
 from unittest import mock
 
 import harness
-from harness._tests.mutants.syntax import Finding, applied, findings, is_passable, members
+from harness._tests.mutants.controls import Span
+from harness._tests.mutants.syntax import Finding, Operator, applied, findings, is_passable, members
 from harness.model import EngineKind
 
 _ROOT: Final = Path(harness.__file__).parent
@@ -64,15 +65,6 @@ OUTSIDE: Final[Mapping[tuple[str, str], str]] = {
 _SHOWS: Final = "__repr__"
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """Lines of a file: only who has run one of them can notice."""
-
-    file: str
-    first: int
-    last: int
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Switch:
     """One mutant: `module` without the package, `place` a function or constant in it.
@@ -98,11 +90,16 @@ class Switch:
         return f"{self.module}:{self.place}: {self.finding.what}{again}"
 
     @property
-    def lines(self) -> Lines | None:
+    def is_shelter(self) -> bool:
+        """Whether it only matters where something goes wrong."""
+        return self.finding.operator is Operator.SHELTER
+
+    @property
+    def lines(self) -> Span | None:
         """What a control must have run to notice; None for a constant, which anybody may read."""
         if isinstance(self.top, ast.Assign | ast.AnnAssign):
             return None
-        return Lines(_path(self.module), self.finding.first, self.finding.last)
+        return Span(_path(self.module), self.finding.first, self.finding.last)
 
     @contextmanager
     def thrown(self) -> Iterator[None]:

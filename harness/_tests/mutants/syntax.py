@@ -309,7 +309,7 @@ def _shelters(spot: _Spot) -> Iterator[Finding]:
             if not rest:
                 made = ast.If(ast.Constant(value=True), node.body, [])
             what = f"with {text(item.context_expr)}"
-            yield _found(Operator.SHELTER, what, [item.context_expr], spot.becomes(made))
+            yield _found(Operator.SHELTER, what, [node], spot.becomes(made))
 
 
 def _is_all_of_a_check(spot: _Spot) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 
 from harness._tests.mutants.controls import (
     Control,
@@ -37,20 +38,38 @@ def passed(controls: Iterable[Control]) -> list[Passed]:
     return sorted(found, key=lambda one: one.duration_s)
 
 
-def outcome(switch: Switch, controls: Sequence[Passed], engine: str) -> Result:
-    """Throw a switch and ask the controls that can notice, until one does."""
-    for one in able(switch, controls):
-        if _notices(switch, one):
-            return Result(switch.operator, switch.where, engine, one.control.name)
-    return Result(switch.operator, switch.where, engine)
+class Panel:
+    """The controls of one engine, who are asked about one mutant after the other.
 
+    Whoever noticed a mutant beside this one is asked first, then whoever noticed most, then
+    the quickest: a mutant costs little more than the control that notices it.
+    """
 
-def able(switch: Switch, controls: Sequence[Passed]) -> Iterator[Passed]:
-    """Yield the controls that run what a switch is about; any may read a constant."""
-    lines = switch.lines
-    for one in controls:
-        if lines is None or one.ran(lines.file, lines.first, lines.last):
-            yield one
+    def __init__(self, controls: Sequence[Passed], engine: str) -> None:
+        self._controls = controls
+        self._engine = engine
+        self._noticed: Counter[str] = Counter()
+        self._beside: dict[tuple[str, str], list[str]] = defaultdict(list)
+
+    def judge(self, switch: Switch) -> Result:
+        """Throw a switch and ask the controls that can notice, until one does."""
+        for one in self._in_order(switch):
+            if _notices(switch, one):
+                name = one.control.name
+                self._noticed[name] += 1
+                self._beside[switch.module, switch.place].append(name)
+                return Result(switch.operator, switch.where, self._engine, name)
+        return Result(switch.operator, switch.where, self._engine)
+
+    def _in_order(self, switch: Switch) -> list[Passed]:
+        beside = self._beside[switch.module, switch.place]
+
+        def rank(one: Passed) -> tuple[object, ...]:
+            name = one.control.name
+            hurt = switch.is_shelter and one.hurt(switch.lines)
+            return name.startswith('test_'), not hurt, name not in beside, -self._noticed[name], one.duration_s
+
+        return sorted((one for one in self._controls if one.ran(switch.lines)), key=rank)
 
 
 def _notices(switch: Switch, one: Passed) -> bool:
