@@ -8,7 +8,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+import pytest
+
 from harness._tests import test_identity, test_judge, test_matcher
+from harness._tests.mutants.cells import ALPHABETS, CELLS, REFUSED, SEVEN, WHOLE, Cell
 from harness._tests.mutants.controls import Control, adopted
 from harness._tests.test_judge import (
     AFTER,
@@ -27,7 +30,9 @@ from harness._tests.test_judge import (
     swapped,
 )
 from harness._tests.test_matcher import SURFACES, cell_of
+from harness.errors import MaskError
 from harness.identity import Closure, Matcher, Representation, WaId, spelled
+from harness.identity.written import writings
 from harness.judge import judge, judge_run, runs_of, unpredicted
 from harness.masks import Masks
 from harness.model import (
@@ -453,6 +458,12 @@ def _searched() -> Iterator[Control]:
             yield Control(f"found: {name}", partial(_is_found, one, who))
             yield Control(f"not found: {name}", partial(_is_somebody_elses, one, who))
             yield Control(f"masked: {name}", partial(_is_masked, one, who))
+    for cell in CELLS:
+        yield Control(f"found: {cell.name}", partial(_cell_is_found, cell))
+    for cell in REFUSED:
+        yield Control(f"refused: {cell.name}", partial(_cell_is_refused, cell))
+    for name, (code, without) in ALPHABETS.items():
+        yield Control(f"masked: a code {name}", partial(_an_alphabet_is_kept, code, without))
     for claim in _CLAIMS_OF_A_SEARCH:
         yield Control(f"found: {_named(claim)}", claim)
 
@@ -481,4 +492,86 @@ def _is_masked(encoding: Encoding, who: Person) -> None:
     assert len(masked) == len(cell) or kind is Representation.INTEGER
 
 
-_CLAIMS_OF_A_SEARCH: Final[tuple[Callable[[], None], ...]] = ()
+def _cell_is_found(cell: Cell) -> None:
+    """A cell holds its number in these forms, and where it can be masked, the mask fits."""
+    matcher = Matcher([spelled(cell.number)])
+    assert [hit.form for hit in matcher.hits(cell.content, cell.kind)] == list(cell.forms)
+    if cell.forms and cell not in REFUSED:
+        masks = Masks(Closure(WaId(cell.number)))
+        masked = masks.mask(cell.content, cell.kind)
+        assert not matcher.hits(masked, cell.kind)
+        assert masks.unmask(masked, cell.kind) == cell.content
+
+
+def _cell_is_refused(cell: Cell) -> None:
+    with pytest.raises(MaskError):
+        Masks(Closure(WaId(cell.number))).mask(cell.content, cell.kind)
+
+
+def _an_alphabet_is_kept(code: str, without: bytes) -> None:
+    masked = Masks(Closure(WaId(SUBJECT.number))).mask(code.encode(), Representation.TEXT)
+    assert masked != code.encode()
+    assert set(masked).isdisjoint(without)
+
+
+def _each_place_is_told_once() -> None:
+    """A number that several readings of a text hold is one number."""
+    text = f"{SUBJECT.number}%20x=1+2"
+    assert len(list(writings(text, [spelled(SUBJECT.number)]))) == 1
+
+
+def _a_mask_of_an_earlier_round_stays() -> None:
+    """Beside a mask that stands there already, its number is masked all the same."""
+    masks = Masks(Closure(WaId(SUBJECT.number)))
+    (mask,) = masks._masks.values()
+    cell = f"see {mask.digits} and {SUBJECT.number}".encode()
+    assert masks.mask(cell, Representation.TEXT) == f"see {mask.digits} and {mask.digits}".encode()
+
+
+def _a_fraction_that_is_no_mask_stays() -> None:
+    """A JSON number that goes on beside a mask's is another one."""
+    masks = Masks(Closure(WaId(SUBJECT.number)))
+    (mask,) = masks._masks.values()
+    for document in (f"[1{mask.json}]", f"[{mask.json}1]"):
+        assert masks.unmask(document.encode(), Representation.JSON) == document.encode()
+    document = f"[{mask.json}]".encode()
+    assert masks.unmask(document, Representation.JSON) == f"[{SUBJECT.number}]".encode()
+
+
+def _two_numbers_never_share_a_mask() -> None:
+    """Masks that are alike in any spelling are drawn anew; spellings that are empty are not alike."""
+    long = Closure(WaId(person(0).number), aliases=frozenset({person(1).number}))
+    short = Closure(WaId(SEVEN), aliases=frozenset({SEVEN[:-1] + "9"}))
+    wide, other = "1" * 17, "2" * 17
+    # As varints, masks are alike where their integers are, but for a multiple of 999 999.
+    same_varint = str(int(wide) + 999_999)
+    digits, differing = "1" * 8, "2" * 8
+    for first, second in (
+        (digits + wide, digits + other),
+        (digits + wide, differing + wide),
+        (digits + wide, differing + same_varint),
+    ):
+        drawn = iter(first + second + digits + wide + differing + other)
+        masks = Masks(long, lambda _, drawn=drawn: next(drawn))
+        assert not list(drawn)
+        assert len({mask.digits for mask in masks._numbers}) == 2
+    for first in ("1111" + wide + "2222" + wide, ""):
+        drawn = iter(first + "1111" + wide + "2222" + other)
+        assert len(Masks(short, lambda _, drawn=drawn: next(drawn))._numbers) == 2
+        assert not list(drawn)
+
+
+def _a_whole_value_is_told_from_a_mention() -> None:
+    """Only what is nothing but a number makes its row the subject's."""
+    for text, whole in WHOLE.items():
+        (hit,) = Matcher([spelled(SUBJECT.number)]).hits(text.encode(), Representation.TEXT)
+        assert hit.whole is whole
+
+
+_CLAIMS_OF_A_SEARCH: Final = (
+    _each_place_is_told_once,
+    _a_mask_of_an_earlier_round_stays,
+    _a_fraction_that_is_no_mask_stays,
+    _two_numbers_never_share_a_mask,
+    _a_whole_value_is_told_from_a_mention,
+)

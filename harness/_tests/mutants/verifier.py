@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from harness._tests.mutants.controls import (
     Control,
@@ -73,15 +74,27 @@ class Panel:
 
 
 def _notices(switch: Switch, one: Passed) -> bool:
-    with one.control.arranged(), foreseeable():
-        forget(switch.module, switch.place)
-        try:
+    """Ask one control about a mutant; any way to fail is a way to notice."""
+    asked = False
+    try:
+        with one.control.arranged(), foreseeable(), _forgotten(switch):
+            asked = True
             with switch.thrown(), limited(one.limit_s):
                 one.control.check()
-        except KeyboardInterrupt:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # pytest and our own clock fail in ways of their own
+        if not asked:
             raise
-        except BaseException:  # pytest and our own clock fail in ways of their own
-            return True
-        finally:
-            forget(switch.module, switch.place)
+        return True
     return False
+
+
+@contextmanager
+def _forgotten(switch: Switch) -> Iterator[None]:
+    """Keep what caches hold from a mutant, and what a mutant leaves in them from others."""
+    forget(switch.module, switch.place)
+    try:
+        yield
+    finally:
+        forget(switch.module, switch.place)
