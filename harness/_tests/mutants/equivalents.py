@@ -14,6 +14,8 @@ from harness._tests.mutants.syntax import Operator
 _FILTER: Final = "a filter before the exact search, which without it is slower and sees no less"
 _QUICK: Final = "a short cut, which without it is a longer way to the same answer"
 _NARROWED: Final = "asked again for the type checker: it was answered where the rows are counted"
+_BOTH_OR_NONE: Final = "asked for the type checker: all parts of a table are read the same way"
+_CONNECTIONS: Final = "what is seen does not depend on how many connections read it"
 
 EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     (Operator.ALWAYS, "judge:_unaccounted: if before"): _NARROWED,
@@ -67,4 +69,65 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
         Operator.ALWAYS,
         "identity.escapes:_character: if match['tab']",
     ): "a tab stands between digits as well as a slash does",
+    (
+        Operator.ALWAYS,
+        "plan:_LocatingPass.locate: if kind is RowClass.MENTION",
+    ): "in a row that holds nothing of the subject's there is nothing to mask",
+    (
+        Operator.TERM,
+        "plan:_LocatingPass._masked_cells: not self._matcher.candidate(cell) of not cell or "
+        "not self._matcher.candidate(cell)",
+    ): _FILTER,
+    (
+        Operator.ALWAYS,
+        "plan:_PairedPass.consume: if self._anybodys(b''.join(rows))",
+    ): _FILTER,
+    (
+        Operator.TERM,
+        "plan:_PairedPass._locate: self._canarys(row) of self._canarys(row) and "
+        "self.canary.locate(locator, row) is not RowClass.BYSTANDER",
+    ): _FILTER,
+    (
+        Operator.FILTER,
+        "plan:inspect: if passing.canary.masked",
+    ): "of a table without masked rows no row is taken out",
+    (Operator.ALWAYS, "stores.sweep:TablePass.consume: if self.candidate(b''.join(rows))"): _FILTER,
+    (Operator.ALWAYS, "stores.sweep:TablePass.take: if self.candidate(row)"): _FILTER,
+    (
+        Operator.TERM,
+        "stores.sweep:TablePass._judge: len(cell) < _SHORTEST_CELL of cell is None or "
+        "len(cell) < _SHORTEST_CELL or (not self.candidate(cell))",
+    ): _FILTER,
+    (
+        Operator.TERM,
+        "stores.sweep:TablePass._judge: not self.candidate(cell) of cell is None or "
+        "len(cell) < _SHORTEST_CELL or (not self.candidate(cell))",
+    ): _FILTER,
+    (
+        Operator.TERM,
+        "stores.sweep:TablePass._unmasked: not self._masks.candidate(cell) of "
+        "self._masks is None or not self._masks.candidate(cell)",
+    ): _FILTER,
+    (
+        Operator.TERM,
+        "stores.sweep:TablePass.merge: self.row_digests is not None of "
+        "self.row_digests is not None and other.row_digests is not None",
+    ): _BOTH_OR_NONE,
+    (
+        Operator.TERM,
+        "stores.sweep:TablePass.merge: other.row_digests is not None of "
+        "self.row_digests is not None and other.row_digests is not None",
+    ): _BOTH_OR_NONE,
+    (
+        Operator.CHECK_OFF,
+        "run:_Operation._observe: if self._rehearsal.case.bulk",
+    ): _CONNECTIONS,
+    (
+        Operator.ALWAYS,
+        "run:_Operation._observe: if self._rehearsal.case.bulk",
+    ): _CONNECTIONS,
+    (
+        Operator.ALWAYS,
+        "run:_Operation._saw: if self._rehearsal.which_rows",
+    ): "where no digests of rows were kept, no rows differ",
 }

@@ -795,11 +795,14 @@ def _a_hazard_that_is_not_touched(ground: Ground) -> None:
 
 def _foreign_keys_are_respected(ground: Ground) -> None:
     """Rows that name the subject's or the canary's rows go before the rows that they name."""
-    quote = "" if ground.run_config.engine is EngineKind.POSTGRES else ""
-    key = f"ALTER TABLE wa_phones ADD CONSTRAINT tied FOREIGN KEY (jid) REFERENCES wa_contacts (jid){quote}"
+    key = "ALTER TABLE receipts ADD CONSTRAINT tied FOREIGN KEY (_id) REFERENCES messages (_id)"
     drop = "FOREIGN KEY" if ground.run_config.engine is EngineKind.MYSQL else "CONSTRAINT"
-    ground.change("contactStore", [key], [f"ALTER TABLE wa_phones DROP {drop} tied"])
-    outcome = ground.rehearsed(FEW)
+    ground.change("messageStore", [key], [f"ALTER TABLE receipts DROP {drop} tied"])
+    rows = tuple(
+        SeedRow("messageStore", table, {"_id": 7_001, "key_remote_jid": SUBJECT.jid}, frozenset({"key_remote_jid"}))
+        for table in ("messages", "receipts")
+    )
+    outcome = ground.rehearsed(replace(case_named("empty"), further=rows))
     assert outcome.run.all(Failed) == []
     assert outcome.judgement.verdict is Verdict.CLEAR
 

@@ -90,6 +90,15 @@ class Switch:
         return f"{self.module}:{self.place}: {self.finding.what}{again}"
 
     @property
+    def key(self) -> tuple[Operator, str]:
+        """What it is named by where it is excused."""
+        return self.finding.operator, self.where
+
+    def concerns(self, kind: EngineKind) -> bool:
+        """Tell whether an engine runs it."""
+        return ONLY_ON.get(self.module, kind) is kind
+
+    @property
     def is_shelter(self) -> bool:
         """Whether it only matters where something goes wrong."""
         return self.finding.operator is Operator.SHELTER

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 from harness._tests.mutants.controls import (
     Control,
@@ -14,26 +15,106 @@ from harness._tests.mutants.controls import (
     limited,
     traced,
 )
-from harness._tests.mutants.results import Result
-from harness._tests.mutants.switches import Switch, files
+from harness._tests.mutants.equivalents import EQUIVALENTS
+from harness._tests.mutants.grounds import grounds
+from harness._tests.mutants.pure_controls import pure_controls
+from harness._tests.mutants.results import PURE, Result
+from harness._tests.mutants.store_controls import store_controls
+from harness._tests.mutants.switches import MODULES, Switch, files, switches, unmatched
+from harness.model import EngineChoice
+
+Told = Callable[[str], object]
+_EVERY: Final = 50
+"""After so many mutants progress is told."""
 
 
-class UnsoundControlError(Exception):
-    """A control fails without any mutant, and so says nothing about one."""
+class UnsoundError(Exception):
+    """A control fails without any mutant, or a mutant is excused that is not there."""
+
+
+def verified(
+    choices: Sequence[EngineChoice],
+    modules: Sequence[str] = MODULES,
+    told: Told = bool,
+    *,
+    excused: bool = True,
+) -> list[Result]:
+    """Try every mutant of the modules: first without a server, then on each engine.
+
+    Args:
+        choices: The engines on which those are tried whom nobody noticed without a server.
+        modules: Which of the modules that verify.
+        told: Hears one line now and then.
+        excused: Whether mutants that are said to be equivalent are left out; else they are
+            tried like the others, which shows who is excused wrongly.
+
+    Raises:
+        UnsoundError: A control fails without a mutant, or what is excused is not there.
+    """
+    found = list(switches(modules))
+    _refuse_idle_excuses(found, modules)
+    reasons = EQUIVALENTS if excused else {}
+    results = [
+        Result(one.operator, one.where, PURE, equivalent_because=reasons[one.key])
+        for one in found
+        if one.key in reasons
+    ]
+    told(f"{len(found)} mutants, {len(results)} of them equivalent")
+    tried = _tried([one for one in found if one.key not in reasons], pure_controls(), PURE, told)
+    results += [one for _, one in tried if one.killed_by or not choices]
+    left = [switch for switch, one in tried if one.survived]
+    if choices and left:
+        with grounds(choices) as made:
+            for choice, ground in made.items():
+                here = [one for one in left if one.concerns(choice.kind)]
+                on_engine = _tried(here, store_controls(ground), str(choice), told)
+                results += [one for _, one in on_engine]
+    return results
+
+
+def _tried(
+    tried: Sequence[Switch], controls: Sequence[Control], engine: str, told: Told
+) -> list[tuple[Switch, Result]]:
+    panel = Panel(passed(controls), engine)
+    told(f"{engine}: {len(controls)} controls pass")
+    judged: list[tuple[Switch, Result]] = []
+    for switch in tried:
+        judged.append((switch, panel.judge(switch)))
+        if len(judged) % _EVERY == 0 or len(judged) == len(tried):
+            missed = sum(1 for _, one in judged if one.survived)
+            told(f"{engine}: {len(judged)} of {len(tried)} mutants, {missed} unnoticed")
+    return judged
+
+
+def _refuse_idle_excuses(found: Sequence[Switch], modules: Sequence[str]) -> None:
+    """Refuse what is excused and does not exist: it may hide another.
+
+    Raises:
+        UnsoundError: Names it.
+    """
+    keys = {one.key for one in found}
+    idle = [
+        f"{operator}: {where}"
+        for operator, where in EQUIVALENTS
+        if where.partition(":")[0] in modules and (operator, where) not in keys
+    ]
+    idle += [f"{module}:{place}" for module, place in unmatched()]
+    if idle:
+        raise UnsoundError(f"Excused, and not there any more: {'; '.join(idle)}")
 
 
 def passed(controls: Iterable[Control]) -> list[Passed]:
     """Run every control without a mutant, and return them with what they ran, cheapest first.
 
     Raises:
-        UnsoundControlError: One of them fails.
+        UnsoundError: One of them fails.
     """
     found = []
     for control in controls:
         try:
             found.append(traced(control, files()))
         except Exception as error:
-            raise UnsoundControlError(
+            raise UnsoundError(
                 f"The control '{control.name}' fails without a mutant: {error!r}"
             ) from error
     return sorted(found, key=lambda one: one.duration_s)
