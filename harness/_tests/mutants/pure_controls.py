@@ -13,6 +13,7 @@ import pytest
 from harness._tests import test_identity, test_judge, test_matcher
 from harness._tests.mutants.cells import ALPHABETS, CELLS, REFUSED, SEVEN, WHOLE, Cell
 from harness._tests.mutants.controls import Control, adopted
+from harness._tests.mutants.engine_controls import driver_controls
 from harness._tests.mutants.step_controls import step_controls
 from harness._tests.test_judge import (
     AFTER,
@@ -64,7 +65,7 @@ Found = tuple[str, str, str, int, str]
 
 def pure_controls() -> list[Control]:
     """Return every control that needs no server."""
-    return [*_judged(), *_searched(), *step_controls(), *_tests()]
+    return [*_judged(), *_searched(), *step_controls(), *driver_controls(), *_tests()]
 
 
 def _tests() -> Iterator[Control]:
