@@ -265,7 +265,8 @@ class _Operation:
         self._observe_other(Moment.AFTER)
 
     def _install_and_call(self) -> None:
-        routine = self._routine()
+        routine = made(self._rehearsal, self._sets[self._rehearsal.case.routine_in])
+        installed = False
         try:
             with self._phase("install"), self._step(Step.INSTALL):
                 routine.install()
@@ -273,22 +274,18 @@ class _Operation:
                     raise RoutineError(
                         "The routine was installed and the catalog does not list it: run again."
                     )
-            for form in self._rehearsal.case.calls if routine.listed() else ():
+                installed = True
+            for form in self._rehearsal.case.calls if installed else ():
                 with self._phase("erase"), self._step(Step.CALL, form):
                     self._call(routine, form)
         finally:
             with self._phase("remove"):
-                if routine.listed():
+                if installed:
                     with self._step(Step.CLEAN_UP):
                         routine.clean_up()
                 routine.remove()
                 for kind, count in routine.leftovers():
                     self._record(LeftBehind(self._rehearsal.run, kind, count))
-
-    def _routine(self) -> Routine:
-        rehearsal = self._rehearsal
-        where = self._sets[rehearsal.case.routine_in]
-        return made(rehearsal, where)
 
     @contextmanager
     def _step(self, step: Step, form: str = "") -> Iterator[None]:

@@ -149,10 +149,9 @@ class _Run:
         return [0, *self._ends[:-1]]
 
     def _in_brackets(self, zero: Place) -> bool:
-        return (
-            self._normal[zero[0] - 1 : zero[0]] == "("
-            and self._normal[zero[1] : zero[1] + 1] == ")"
-        )
+        # An escaped bracket is followed by what fills it up.
+        before = self._normal[max(0, zero[0] - _LONGEST_PLUS) : zero[0]].rstrip(FILL)
+        return before.endswith("(") and self._normal[zero[1] : zero[1] + 1] == ")"
 
     def _is_decimal(self, places: list[Place]) -> bool:
         """Tell whether a single dot stands between the digits, as in a coordinate or a price."""

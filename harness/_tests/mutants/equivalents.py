@@ -1,0 +1,129 @@
+"""Mutants that nobody can notice, each with the reason: what they switch off changes no answer.
+
+Each is named as the score names it, operator and place. An entry that no mutant matches any
+more is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from harness._tests.mutants.syntax import Operator
+
+_FILTER: Final = "a filter before the exact search, which without it is slower and sees no less"
+_QUICK: Final = "a short cut, which without it is a longer way to the same answer"
+_NARROWED: Final = "asked again for the type checker: it was answered where the rows are counted"
+_BOTH_OR_NONE: Final = "asked for the type checker: all parts of a table are read the same way"
+_CONNECTIONS: Final = "what is seen does not depend on how many connections read it"
+
+EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
+    (Operator.ALWAYS, "judge:_unaccounted: if before"): _NARROWED,
+    (Operator.ALWAYS, "identity.matcher:Matcher._all: if self._coded(cell)"): _FILTER,
+    (Operator.ALWAYS, "identity.matcher:Matcher._inside: if self.candidate(decoded)"): _FILTER,
+    (
+        Operator.ALWAYS,
+        r"identity.packed:in_bytes: if b'\x00' in data",
+    ): "digits of ASCII in UTF-16 never stand without a zero byte",
+    (
+        Operator.ALWAYS,
+        "identity.written:_Run.search: if identifier.digits in self._digits",
+    ): _QUICK,
+    (
+        Operator.TERM,
+        "identity.written:_Run._bounded: self._ends[last] != end of self._ends[last] != end or "
+        "(begun and begun not in _EXIT_CODES)",
+    ): "digits that go on in the same group are refused once more, by _goes_on",
+    (
+        Operator.TERM,
+        "identity.written:_Run._follows_country_code: first of first and international",
+    ): "a number in the first group is international itself, and was answered before",
+    (Operator.CHECK_OFF, "identity.written:_squeeze: if digits.isascii()"): _QUICK,
+    (
+        Operator.ALWAYS,
+        "identity.wrapped:_Stretch.__init__: if not _PLAIN_BASE64.fullmatch(match[0])",
+    ): _QUICK,
+    (
+        Operator.CHECK_OFF,
+        "identity.wrapped:in_base64: if match.end() - match.start() < _SHORTEST",
+    ): _FILTER,
+    (Operator.ALWAYS, "identity.escapes:readings: if _MAY_ESCAPE.search(text)"): _QUICK,
+    (
+        Operator.ALWAYS,
+        "identity.escapes:readings: if decoded != text",
+    ): "the same reading twice gives the same places, and each is told once",
+    (
+        Operator.TERM,
+        "identity.escapes:readings: '+' in decoded of '+' in decoded and (form := "
+        "_FORM_BLANK.sub(' ', decoded)) != decoded",
+    ): _QUICK,
+    (
+        Operator.ELEMENT,
+        "identity.escapes:_character: OPAQUE in (FILL, OPAQUE)",
+    ): "what is opaque becomes opaque",
+    (
+        Operator.CHECK_OFF,
+        "identity.escapes:_character: if match['tab']",
+    ): "a slash stands between digits as well as a tab does",
+    (
+        Operator.ALWAYS,
+        "identity.escapes:_character: if match['tab']",
+    ): "a tab stands between digits as well as a slash does",
+    (
+        Operator.ALWAYS,
+        "plan:_LocatingPass.locate: if kind is RowClass.MENTION",
+    ): "in a row that holds nothing of the subject's there is nothing to mask",
+    (
+        Operator.TERM,
+        "plan:_LocatingPass._masked_cells: not self._matcher.candidate(cell) of not cell or "
+        "not self._matcher.candidate(cell)",
+    ): _FILTER,
+    (
+        Operator.ALWAYS,
+        "plan:_PairedPass.consume: if self._anybodys(b''.join(rows))",
+    ): _FILTER,
+    (
+        Operator.TERM,
+        "plan:_PairedPass._locate: self._canarys(row) of self._canarys(row) and "
+        "self.canary.locate(locator, row) is not RowClass.BYSTANDER",
+    ): _FILTER,
+    (
+        Operator.FILTER,
+        "plan:inspect: if passing.canary.masked",
+    ): "of a table without masked rows no row is taken out",
+    (Operator.ALWAYS, "stores.sweep:TablePass.consume: if self.candidate(b''.join(rows))"): _FILTER,
+    (Operator.ALWAYS, "stores.sweep:TablePass.take: if self.candidate(row)"): _FILTER,
+    (
+        Operator.TERM,
+        "stores.sweep:TablePass._judge: len(cell) < _SHORTEST_CELL of cell is None or "
+        "len(cell) < _SHORTEST_CELL or (not self.candidate(cell))",
+    ): _FILTER,
+    (
+        Operator.TERM,
+        "stores.sweep:TablePass._judge: not self.candidate(cell) of cell is None or "
+        "len(cell) < _SHORTEST_CELL or (not self.candidate(cell))",
+    ): _FILTER,
+    (
+        Operator.TERM,
+        "stores.sweep:TablePass._unmasked: not self._masks.candidate(cell) of "
+        "self._masks is None or not self._masks.candidate(cell)",
+    ): _FILTER,
+    (
+        Operator.TERM,
+        "stores.sweep:TablePass.merge: self.row_digests is not None of "
+        "self.row_digests is not None and other.row_digests is not None",
+    ): _BOTH_OR_NONE,
+    (
+        Operator.TERM,
+        "stores.sweep:TablePass.merge: other.row_digests is not None of "
+        "self.row_digests is not None and other.row_digests is not None",
+    ): _BOTH_OR_NONE,
+    (
+        Operator.CHECK_OFF,
+        "run:_Operation._observe: if self._rehearsal.case.bulk",
+    ): _CONNECTIONS,
+    (
+        Operator.ALWAYS,
+        "run:_Operation._observe: if self._rehearsal.case.bulk",
+    ): _CONNECTIONS,
+}
