@@ -73,13 +73,18 @@ class Watch:
         return {(one.store, one.table) for one in found if one.kind is FindingKind.COLLATERAL}
 
 
-def bystanders(store_set: StoreSet, table: TableSchema) -> list[Located]:
-    """Return the rows of a table that do not name the subject."""
+def everybody(store_set: StoreSet, table: TableSchema) -> list[Located]:
+    """Return every row of a table."""
     rows: list[bytes] = []
     store_set.scan(table, rows.extend, located=True)
-    located = [Located(*store_set.split(row)) for row in rows]
+    return [Located(*store_set.split(row)) for row in rows]
+
+
+def bystanders(store_set: StoreSet, table: TableSchema) -> list[Located]:
+    """Return the rows of a table that do not name the subject."""
     decode = store_set.decoder(table)
-    return [one for one in located if not any(map(names_the_subject, decode(one.row)))]
+    rows = everybody(store_set, table)
+    return [one for one in rows if not any(map(names_the_subject, decode(one.row)))]
 
 
 def names_the_subject(cell: bytes | None) -> bool:
@@ -114,7 +119,7 @@ def _next_digit(digit: int) -> bytes:
 def alter(store_set: StoreSet, table: TableSchema, index: int, chance: random.Random) -> None:
     """Alter one cell of one bystander's row."""
     rows, decode = bystanders(store_set, table), store_set.decoder(table)
-    taken = {decode(row.row)[index] for row in rows}
+    taken = {decode(row.row)[index] for row in everybody(store_set, table)}
     for row in chance.choices(rows, k=20):
         new = changed(table.columns[index], decode(row.row)[index], chance)
         if new not in taken:  # where somebody has it, it may have to be unique
