@@ -8,6 +8,8 @@ they never hold an identifier, a password or the content of a row.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class TraceFoundError(AssertionError):
     """The stores kept something of the subject, or someone else's data was changed."""
@@ -41,13 +43,16 @@ class StoreError(HarnessError):
     """A store refused a statement; the driver's text was stripped of row values.
 
     `code` is the server's own; `lacks` names the object that the server does not have, where
-    that is why it refused.
+    that is why it refused; `said` returns the server's sentence, to be searched and never shown.
     """
 
-    def __init__(self, message: str, *, code: str = "", lacks: str = "") -> None:
+    def __init__(
+        self, message: str, *, code: str = "", lacks: str = "", said: Callable[[], str] = str
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.lacks = lacks
+        self.said = said
 
 
 class StoreUnreachableError(StoreError):

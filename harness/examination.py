@@ -25,7 +25,9 @@ from harness.errors import (
 from harness.identity import Matcher, Representation, WaId
 from harness.identity.closure import Closure
 from harness.model import (
+    Answer,
     CatalogChanged,
+    EngineKind,
     Failed,
     Part,
     Predicted,
@@ -112,6 +114,7 @@ class _Examination:
         self._rows: Sequence[SeedRow] = rehearsal.case.rows(Part.JUDGED)
         self._key = secrets.token_bytes(DIGEST_KEY_BYTES)
         self._wa_id: WaId = rehearsal.case.wa_id
+        self._said: list[bytes] = []
 
     def go_through(self) -> None:
         routine = made(self._rehearsal, self._store_set)
@@ -159,37 +162,38 @@ class _Examination:
 
     def _probe_all(self, routine: Routine, matcher: Matcher) -> None:
         number = int(self._wa_id.number)
-        normal = self._probe_number(routine, matcher, number)
+        with self._overheard(matcher):
+            normal = self._probe_number(routine, number)
+            self._probe_transaction(routine, number)
+            for place in reversed(normal.changed):
+                if self._probe_interrupted(routine, number, place):
+                    break
+        # What a server says of what is no number is its own affair.
         text = f"{self._wa_id.number}; drop"
         values: tuple[tuple[Probe, Value], ...]
         values = ((Probe.TEXT, text), (Probe.NULL, None), (Probe.OWN, -1))
         for probe, value in values:
-            self._probe(probe, partial(self._called, routine, value))
-        self._probe_transaction(routine, number)
-        for place in reversed(normal.changed):
-            if self._probe_interrupted(routine, number, place):
-                break
+            self._probe(probe, routine, partial(self._called, routine, value))
 
-    def _probe_number(self, routine: Routine, matcher: Matcher, number: int) -> Probed:
-        """Call the routine as it is meant to be, and read what it said and where it wrote."""
-        said: list[bytes] = []
+    def _probe_number(self, routine: Routine, number: int) -> Probed:
+        """Call the routine as it is meant to be."""
+        return self._probe(Probe.NUMBER, routine, partial(self._called, routine, number))
+
+    @contextmanager
+    def _overheard(self, matcher: Matcher) -> Iterator[None]:
+        """Tell where a routine names the subject that it is called with: said, logged, written."""
+        self._said.clear()
         log_bytes, files = self._server.log.stat().st_size, self._files()
-
-        def call() -> str:
-            return self._called(routine, number, said)
-
-        probed = self._probe(Probe.NUMBER, call)
+        yield
         new = [path.read_bytes() for path in sorted(self._files() - files)]
         logged = self._server.log.read_bytes()[log_bytes:]
         for where, texts in (
-            ("what it answers", said),
+            ("what it answers", self._said),
             ("the server's log", logged.splitlines()),
             ("files on the server", new),
         ):
-            found = sum(bool(matcher.hits(text, Representation.TEXT)) for text in texts)
-            if found:
-                self._record(Told(self._run, where, found))
-        return probed
+            if any(matcher.hits(text, Representation.TEXT) for text in texts):
+                self._record(Told(self._run, where, 1))
 
     def _probe_transaction(self, routine: Routine, number: int) -> None:
         """Call it inside a transaction, see whether that is still there, and roll it back."""
@@ -199,18 +203,18 @@ class _Examination:
         def call() -> str:
             session.execute(home, "BEGIN")
             session.execute(home, f"SAVEPOINT {_SAVEPOINT}")
-            code = _code_of(lambda: routine.call(number))
+            code = self._code_of(lambda: routine.call(number))
             over = code.startswith(_ENDING_REFUSED)
             if not code:
                 over = bool(
-                    _code_of(lambda: session.execute(home, f"RELEASE SAVEPOINT {_SAVEPOINT}"))
+                    self._code_of(lambda: session.execute(home, f"RELEASE SAVEPOINT {_SAVEPOINT}"))
                 )
             ended.append(over)
             with suppress(StoreError):
                 session.execute(home, "ROLLBACK")
             return code
 
-        self._probe(Probe.TRANSACTION, call, ended=ended)
+        self._probe(Probe.TRANSACTION, routine, call, ended=ended)
 
     def _probe_interrupted(self, routine: Routine, number: int, place: str) -> bool:
         """Let it run into an error at one table; return whether that was handled badly."""
@@ -219,14 +223,18 @@ class _Examination:
         def call() -> str:
             with obstacle(self._store_set, store, table):
                 # As the vendor's guide calls it: by itself, outside of any transaction.
-                return _code_of(lambda: routine.call(number))
+                code = self._code_of(lambda: routine.call(number))
+                # What it may have locked is free before the obstacle is taken away.
+                routine.end_session()
+                return code
 
-        probed = self._probe(Probe.INTERRUPTED, call, obstacle=place)
+        probed = self._probe(Probe.INTERRUPTED, routine, call, obstacle=place)
         return bool(probed.changed) or not probed.code
 
     def _probe(
         self,
         probe: Probe,
+        routine: Routine,
         call: Callable[[], str],
         *,
         ended: Sequence[bool] = (),
@@ -236,6 +244,8 @@ class _Examination:
         self._seed()
         before, own = self._states(), self._own_rows()
         code = call()
+        # As a client that hangs up: what is not committed by now never will be.
+        routine.end_session()
         now_there, own_now = self._states(), self._own_rows()
         places = sorted(before.keys() | now_there.keys(), key=self._position)
         probed = Probed(
@@ -254,16 +264,30 @@ class _Examination:
         self._record(probed)
         return probed
 
-    def _called(self, routine: Routine, value: Value, said: list[bytes] | None = None) -> str:
+    def _called(self, routine: Routine, value: Value) -> str:
         """Call the routine in a transaction of its own; return the error's code, if any."""
 
-        def call() -> None:
+        def call() -> Answer:
             with routines.committed(routine):
-                answer = routine.call(value)
-            if said is not None:
-                said.extend(answer.said)
+                return routine.call(value)
 
-        return _code_of(call)
+        return self._code_of(call)
+
+    def _code_of(self, call: Callable[[], Answer | int]) -> str:
+        """Call, and return the code of the server's error; nothing if there is none.
+
+        Raises:
+            StoreUnreachableError: The server went away.
+        """
+        try:
+            answer = call()
+        except StoreUnreachableError:
+            raise
+        except StoreError as error:
+            self._said.append(error.said().encode())
+            return error.code or "unknown"
+        self._said += answer.said if isinstance(answer, Answer) else ()
+        return ""
 
     # --- what is there --------------------------------------------------------------------
 
@@ -297,26 +321,12 @@ class _Examination:
 
     def _files(self) -> set[Path]:
         """Return the files in the server's folder that are not the engine's own."""
+        on_postgres = self._store_set.config.engine is EngineKind.POSTGRES
         return {
             path
             for path in self._server.data.rglob("*")
             if path.suffix.lower() not in _ENGINE_FILES
-            and not path.name.split("_")[0].split(".")[0].isdigit()
+            and not (on_postgres and path.name.split("_")[0].split(".")[0].isdigit())
             and not path.parent.name.startswith("pg_")
             and path.is_file()
         }
-
-
-def _code_of(call: Callable[[], object]) -> str:
-    """Call, and return the code of the server's error; nothing if there is none.
-
-    Raises:
-        StoreUnreachableError: The server went away.
-    """
-    try:
-        call()
-    except StoreUnreachableError:
-        raise
-    except StoreError as error:
-        return error.code or "unknown"
-    return ""

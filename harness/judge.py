@@ -348,8 +348,8 @@ def _routine_failed(run: Run) -> Iterator[Finding]:
     """What the server refuses to a routine is a fault of the routine."""
     for failed in run.all(RoutineFailed):
         error = f"error {failed.code}"
-        if failed.code in STOPPED:
-            error += ": it had not ended in time and was stopped"
+        if failed.code == STOPPED:
+            error = "no end: its time was over and it was stopped"
         missing = f"it needs {failed.lacks}, which is missing ({error})"
         why = {
             Step.INSTALL: f"the server refused to create it: {missing if failed.lacks else error}",

@@ -14,8 +14,8 @@ from typing import Final
 OTHER_SET: Final = "other store set"
 """The surface of findings about a store set that the run had to leave alone."""
 
-STOPPED: Final = frozenset({"1317", "57014"})
-"""The codes of a call that was stopped: MySQL's and PostgreSQL's for a cancelled statement."""
+STOPPED: Final = "time limit"
+"""The code of a call that had not ended in time."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

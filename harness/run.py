@@ -243,7 +243,8 @@ class _Operation:
             self._record(RowsDiffer(self._rehearsal.run, part, moment, store, table, *rows))
 
     def _search(self, closure: Closure | None, masks: Masks | None = None) -> Search:
-        keep = self._rehearsal.which_rows
+        # Whether a FILE masked or harmed a row is told from the row itself.
+        keep = self._rehearsal.which_rows or self._rehearsal.file is not None
         return Search(self._rehearsal.manifest, closure, self._key, masks, keep_rows=keep)
 
     def _observe_other(self, moment: Moment) -> None:

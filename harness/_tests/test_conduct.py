@@ -10,7 +10,7 @@ import pytest
 from harness._tests.mutants.body import Body
 from harness._tests.mutants.edits import arm_dropped, delete_dropped
 from harness._tests.mutants.routines import body_of
-from harness._tests.mutants.trials import EXAMINATION, Bench, benches
+from harness._tests.mutants.trials import EXAMINATION, Bench, StillbornError, benches
 from harness.judge import judge_run, runs_of
 from harness.manifest import Manifest, StoreDescription, Table
 from harness.model import EngineChoice, EngineKind, Part, Record
@@ -243,6 +243,45 @@ def test_naming_the_subject_in_a_log_is_found(bench: Bench) -> None:
             path.unlink()
 
 
+def test_naming_the_subject_in_an_error_is_found(bench: Bench) -> None:
+    """A routine whose own error names the person is found out."""
+    if bench.choice.kind is EngineKind.MYSQL:
+        handler = (
+            "DECLARE said TEXT DEFAULT CONCAT('could not erase ', wa_id);\n"
+            "DECLARE EXIT HANDLER FOR SQLEXCEPTION SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = said;\n"
+        )
+        text = routine(bench.choice.kind, handler + "{deletes}", checked=False)
+    else:
+        body = "BEGIN {deletes} EXCEPTION WHEN OTHERS THEN RAISE EXCEPTION 'not %', wa_id; END;"
+        text = routine(bench.choice.kind, body)
+    assert conduct(bench, text)["what it answers"] == 1
+
+
+def test_a_transaction_of_its_own_is_found_and_nothing_hangs(bench: Bench) -> None:
+    """A routine that opens a transaction and fails in it keeps nobody waiting, and is found out."""
+    if bench.choice.kind is EngineKind.MYSQL:
+        for body in (
+            "START TRANSACTION;\n{deletes}\nCOMMIT;",
+            "SET autocommit = 0;\n{deletes}",
+            "START TRANSACTION;\n{deletes}",
+        ):
+            found = conduct(bench, routine(bench.choice.kind, body))
+            assert "failure half way" not in found, body
+            assert ("transaction" in found) == ("START" in body), body
+
+
+def test_a_second_statement_in_the_text_is_never_run(bench: Bench) -> None:
+    """What a FILE hides behind its routine's end is refused by the server, not carried out."""
+    if bench.choice.kind is EngineKind.MYSQL:
+        text = routine(bench.choice.kind, "{deletes}").replace(
+            "\nEND //", "\nEND; SET GLOBAL max_connect_errors = 4242; //"
+        )
+        with pytest.raises(StillbornError):
+            bench.facts(text, EXAMINATION)
+        asked = "SELECT @@global.max_connect_errors"
+        assert bench.sets[Part.JUDGED].query("contactStore", asked) != [(4242,)]
+
+
 def test_taking_what_is_no_number_is_found(bench: Bench) -> None:
     """A routine that checks nothing takes NULL and -1 for persons."""
     found = conduct(bench, routine(bench.choice.kind, "{deletes}", checked=False))
@@ -326,7 +365,7 @@ def test_a_routine_that_never_ends_is_stopped(bench: Bench) -> None:
     text = routine(bench.choice.kind, loop[bench.choice.kind])
     findings = bench.findings(text, "everywhere", limit_s=0.5)
     why = next(one.why for one in findings if one.surface == "routine, call")
-    assert "it had not ended in time and was stopped" in why
+    assert "no end: its time was over and it was stopped" in why
 
 
 def test_every_edit_is_of_the_files_text(described: Manifest, kind: EngineKind) -> None:

@@ -13,6 +13,7 @@ from harness.routines import RoutineFile, read
 
 FOLDER = Path(__file__).resolve().parent / "routines"
 MYSQL = "CREATE PROCEDURE p(IN wa_id BIGINT)\nBEGIN\n  DELETE FROM messageStore.chats;\nEND"
+ALIASED = MYSQL.replace("END", " SELECT 1 AS 'rows'; END")
 POSTGRES = (
     'CREATE FUNCTION public."f"(wa_id bigint) RETURNS void LANGUAGE plpgsql AS $$\n'
     "BEGIN\n  DELETE FROM chats;\nEND $$"
@@ -46,6 +47,12 @@ SPELLINGS = {
         f"USE contactStore;\nDROP PROCEDURE IF EXISTS p;\nDELIMITER //\n{MYSQL} //\nDELIMITER ;\n"
         "GRANT EXECUTE ON PROCEDURE p TO wa;\nSHOW PROCEDURE STATUS;\n"
     ),
+    "a mode that was kept": (
+        f"SET @was = @@sql_mode;\nDELIMITER //\n{MYSQL} //\nDELIMITER ;\nSET sql_mode = @was;\n"
+    ),
+    "an alias in quotes": f"DELIMITER //\n{ALIASED} //\n",
+    "use without a semicolon": f"use contactStore\nDELIMITER //\n{MYSQL} //\n",
+    "another database afterwards": f"DELIMITER //\n{MYSQL} //\nUSE waweb //\n",
     "Windows": f"\ufeffDELIMITER //\r\n{MYSQL} //\r\nDELIMITER ;\r\n".replace("\n", "\r\n"),
 }
 
@@ -63,7 +70,7 @@ def test_a_procedure_is_found_in_every_spelling(
     )
     made = found.named("`run`")
     assert made.startswith("CREATE PROCEDURE `run`(")
-    body = made.partition(")")[2].replace("\r", "").lower()
+    body = made.partition(")")[2].replace("\r", "").lower().replace("select 1 as 'rows';", "")
     assert body.split() == ["begin", "delete", "from", "messagestore.chats;", "end"]
 
 
@@ -89,9 +96,11 @@ def test_a_parameter_qualified_by_the_functions_name_stays_it(
     described: Manifest, tmp_path: Path
 ) -> None:
     """Where PL/pgSQL tells a parameter from a column by the function's name, both are renamed."""
-    text = POSTGRES.replace("DELETE FROM chats", "DELETE FROM chats WHERE f.wa_id = 'f.wa_id'")
-    made = reading(text, described, tmp_path).named('"run"')
-    assert """WHERE "run".wa_id = 'f.wa_id'""" in made
+    text = POSTGRES.replace(
+        "DELETE FROM chats", "DELETE FROM chats f WHERE F.WA_ID = 'f.wa_id' AND f.jid = ''"
+    )
+    made = reading(text, described, tmp_path).named('public."run"')
+    assert """FROM chats f WHERE "run".WA_ID = 'f.wa_id' AND f.jid = ''""" in made
 
 
 @pytest.mark.parametrize(
@@ -120,7 +129,18 @@ REFUSED = {
         "Line 3: a quote",
     ),
     "an open comment": (f"{POSTGRES};\n/* and so on", "a quote or a comment begins here"),
-    "a file of the client's": (f"\\i other.sql\n{POSTGRES}", "Line 1: psql's \\i"),
+    "a file of the client's": (f"\\i other.sql\n{POSTGRES}", "Line 1: the client's command i"),
+    "a database with a password": (
+        f"\\c postgresql://wa:hushhush@h/contactStore\n{POSTGRES}",
+        "Line 1: give the name of a database alone",
+    ),
+    "a foreign server altered": (
+        f"ALTER SERVER s OPTIONS (SET host 'h');\n{POSTGRES}",
+        "ALTER SERVER",
+    ),
+    "a source": (f"source other.sql\n{MYSQL}", "the client's command source"),
+    "an array": (POSTGRES.replace("bigint", "bigint[]"), "a BIGINT that it reads"),
+    "a text called bigint": (POSTGRES.replace("wa_id bigint", "bigint text"), "a BIGINT"),
     "a foreign database": (f"USE billing;\nDELIMITER //\n{MYSQL}//", "none of the stores"),
     "no delimiter": (f"DELIMITER\n{MYSQL}", "Line 1: DELIMITER without a delimiter"),
 }
@@ -166,3 +186,15 @@ def test_the_tests_own_files_are_read(name: str, engine: EngineKind, described: 
     stores = [store.name for store in described.stores]
     found = read(FOLDER / f"{name}_{engine.value}.sql", stores)
     assert (found.engine, found.home, found.prefix) == (engine, "contactStore", "")
+
+
+def test_only_a_literal_mode_is_set_up(described: Manifest, tmp_path: Path) -> None:
+    """Of all settings a FILE may ask for, only sql_mode as a literal, for its session, is set."""
+    text = f"{{}};\nDELIMITER //\n{MYSQL} //\n"
+    for kept in ("SET sql_mode = 'ANSI'", "SET SESSION sql_mode='ANSI'", "SET @@sql_mode = 'ANSI'"):
+        assert [one.text for one in reading(text.format(kept), described, tmp_path).set_up] == [
+            kept
+        ]
+    for left in ("SET GLOBAL sql_mode = ''", "SET sql_mode = '', GLOBAL x = 1", "SET x = 'y'"):
+        found = reading(text.format(left), described, tmp_path)
+        assert (found.set_up, found.left_out) == ((), ("line 1: SET",))

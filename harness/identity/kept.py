@@ -1,27 +1,29 @@
 """Was a cell changed in nothing but the subject's identifiers, whoever changed it?
 
 The plan's own masks are turned back and compared exactly. A routine of somebody else's may
-mask in any way: here, all around the identifiers must be as it was, and what took their
-place must not be a possible number.
+mask in its own way, which has to be one that can carry nothing else: zeros, signs that nobody
+takes for a digit, a word in brackets, or nothing at all. Around it all must be as it was.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from harness.identity.packed import Hit
-from harness.identity.spelling import draw_mask
 
-_POSSIBLE: Final = re.compile(rb"(?<![0-9])[1-9][0-9]{6,14}(?![0-9])")
-_LONGER: Final = 32
-"""How many bytes a replacement may be longer than what it replaces, such as a word in brackets."""
+_BLANKS: Final = frozenset(b"0xX*#")
+"""What a digit may become."""
+_WORD: Final = re.compile(rb"\[[A-Za-z ]{0,24}\]|<[A-Za-z ]{0,24}>|\([A-Za-z ]{0,24}\)")
+_LONGEST_WORD: Final = 26
 _IN_BYTES: Final = ("in base64", "in hexadecimal", "integer", "packed decimal", "varint", "UTF-16")
 
 
 def is_masked_copy(old: bytes | None, new: bytes | None, hits: Sequence[Hit]) -> bool:
-    """Tell whether a cell is its old self, or that with identifiers replaced.
+    """Tell whether a cell is its old self, or that with identifiers replaced by blanks.
 
     Args:
         old: The cell before.
@@ -32,49 +34,63 @@ def is_masked_copy(old: bytes | None, new: bytes | None, hits: Sequence[Hit]) ->
         return True
     if old is None or not hits:
         return False
-    if hits[0].whole:
-        return new is None or _may_replace(old, new)
-    return new is not None and _fits(old, new, hits)
+    if new is None:
+        return hits[0].whole
+    if hits[0].whole and (not new or _is_blank(old, new) or _WORD.fullmatch(new)):
+        return True
+    return _fits(old, new, hits) and (not _is_json(old) or _is_json(new))
 
 
 def _fits(old: bytes, new: bytes, hits: Sequence[Hit]) -> bool:
-    parts, position = [], 0
+    """Walk both cells at once; `places` are where in the new one the old one may have got to."""
+    places, position = {0}, 0
     for hit in hits:
-        kept, was = old[position : hit.start], old[hit.start : hit.end]
-        room = rb"(.{%d})" % len(was) if _is_code(hit) else rb"(.{0,%d}?)" % (len(was) + _LONGER)
-        parts += [re.escape(kept), room]
+        places = set(_behind(old[position : hit.start], new, places))
+        was = old[hit.start : hit.end]
+        places = {end for start in places for end in _replaced(was, new, start, hit)}
         position = hit.end
-    match = re.fullmatch(b"".join([*parts, re.escape(old[position:])]), new, re.DOTALL)
-    return match is not None and all(
-        _is_replacement(old[hit.start : hit.end], part, hit)
-        for hit, part in zip(hits, match.groups(), strict=True)
-    )
+    return len(new) in _behind(old[position:], new, places)
+
+
+def _behind(kept: bytes, new: bytes, places: set[int]) -> Iterator[int]:
+    return (start + len(kept) for start in places if new.startswith(kept, start))
+
+
+def _replaced(was: bytes, new: bytes, start: int, hit: Hit) -> Iterator[int]:
+    """Yield where a replacement of an identifier may end that begins at `start`."""
+    same = start + len(was)
+    now = new[start:same]
+    if now == was or (now == _zeros(hit) if _is_code(hit) else _is_blank(was, now)):
+        yield same
+    if _is_code(hit):
+        return
+    yield start
+    if word := _WORD.match(new, start, start + _LONGEST_WORD):
+        yield word.end()
 
 
 def _is_code(hit: Hit) -> bool:
     return any(form in hit.form for form in _IN_BYTES)
 
 
-def _is_replacement(was: bytes, now: bytes, hit: Hit) -> bool:
-    if was == now:
-        return True
-    if not _is_code(hit):
-        return _may_replace(was, now)
-    # Of a code, only what another number would change may differ.
-    others = [hit.rewrite(draw_mask(hit.identifier, choose)) for choose in (_first, _last)]
-    return all(
-        then == byte or any(other[place : place + 1] != bytes((then,)) for other in others)
-        for place, (then, byte) in enumerate(zip(was, now, strict=True))
+def _is_blank(was: bytes, now: bytes) -> bool:
+    """Tell whether digits and letters became blanks, and all between them stayed."""
+    return len(was) == len(now) and all(
+        new in _BLANKS or (new == old and not chr(old).isdigit())
+        for old, new in zip(was, now, strict=True)
     )
 
 
-def _may_replace(was: bytes, now: bytes) -> bool:
-    return len(now) <= len(was) + _LONGER and not _POSSIBLE.search(now)
+def _zeros(hit: Hit) -> bytes:
+    """Return what stands for an identifier of nothing but zeros in the same code."""
+    digits = "0" * len(hit.identifier.digits)
+    varint = b"\x80" * (len(hit.identifier.varint) - 1) + b"\x00"
+    return hit.rewrite(replace(hit.identifier, digits=digits, integer=0, varint=varint, json="0"))
 
 
-def _first(characters: str) -> str:
-    return characters[0]
-
-
-def _last(characters: str) -> str:
-    return characters[-1]
+def _is_json(cell: bytes) -> bool:
+    try:
+        json.loads(cell)
+    except ValueError:
+        return False
+    return True

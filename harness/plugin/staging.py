@@ -20,13 +20,14 @@ from typing import BinaryIO, Final
 import allure
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 
-from harness import config, history, manifest
+from harness import config, history, manifest, routines
 from harness.errors import HarnessError, ServerError, TraceFoundError
 from harness.evidence.forms import FormLine, account, as_csv
 from harness.evidence.session import Session
 from harness.examination import Server, examine
 from harness.judge import Run, judge_run, runs_of, unpredicted
 from harness.model import (
+    STOPPED,
     CatalogChanged,
     EngineChoice,
     Erased,
@@ -39,6 +40,7 @@ from harness.model import (
     Observed,
     Part,
     Record,
+    RoutineFailed,
 )
 from harness.plugin.options import Request
 from harness.population.cases import CASES, PLAIN_PREFIX, Case, crowded
@@ -50,6 +52,7 @@ from harness.servers import EmbeddedServer, install, running
 from harness.stores import StoreSet, connect, ddl
 
 _SHOWN: Final = 6
+_NEXT_LIMIT_S: Final = 10.0
 EXAMINED: Final = "everywhere"
 """The case that stored routines are examined in."""
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
@@ -162,6 +165,7 @@ class Stage:
         self._serial = itertools.count(1)
         self._no_servers: ServerError | None = None
         self._pseudonym_key = secrets.token_bytes(32)
+        self._call_limit_s = routines.CALL_LIMIT_S
         for password in self.request.file.passwords if self.request.file else ():
             self.redactor.register_secret(password.reveal())
 
@@ -275,6 +279,7 @@ class Stage:
             which_rows=not case.bulk,
             pseudonym=self._pseudonym(case),
             file=self.request.file if routine == self.request.candidate else None,
+            call_limit_s=self._call_limit_s,
         )
         with self._timed("runs"):
             if examination:
@@ -283,6 +288,9 @@ class Stage:
             else:
                 rehearse(rehearsal, record)
         (run,) = runs_of(tuple(records))
+        if any(failed.code == STOPPED for failed in run.all(RoutineFailed)):
+            # What did not end once is not waited for again and again.
+            self._call_limit_s = _NEXT_LIMIT_S
         if rehearsal.file and _soiled(run):
             self._drop(engine, case.prefix)
         return Recorded(run, judge_run(run))

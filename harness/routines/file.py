@@ -47,8 +47,6 @@ _PROVIDES: Final = (
     "CREATE USER MAPPING",
     "CREATE FOREIGN TABLE",
     "IMPORT FOREIGN SCHEMA",
-    "ALTER SERVER",
-    "ALTER USER MAPPING",
 )
 _CLEANS_UP: Final = (
     "DROP FOREIGN TABLE",
@@ -58,7 +56,14 @@ _CLEANS_UP: Final = (
 )
 _CREATES: Final = re.compile(r"\bcreate\b.*\b(?:procedure|function)\b", re.IGNORECASE | re.DOTALL)
 _NUMBER: Final = re.compile(r"\d{7}")
-_HARMLESS_META: Final = frozenset({"echo", "set", "timing", "pset", "q", "encoding", "unset"})
+_HARMLESS_META: Final = frozenset(
+    ("echo", "set", "timing", "pset", "q", "encoding", "unset", "restrict", "unrestrict")
+)
+_PREFIX: Final = re.compile(r"[A-Za-z0-9_$-]{0,40}")
+_WRITTEN_PASSWORD: Final = re.compile(
+    r"password\W{1,3}?'?([^\s'\";,()]{4,})|://[^:/\s]*:([^@\s]{4,})@", re.IGNORECASE
+)
+_BODY: Final = frozenset({"BEGIN", "DECLARE", "SELECT", "DELETE", "UPDATE", "INSERT", "CALL"})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -89,7 +94,11 @@ class RoutineFile:
     @property
     def passwords(self) -> tuple[Secret, ...]:
         """The passwords that stand in the file, to be kept out of everything written."""
-        return tuple(passwords(self.set_up))
+        anywhere = _WRITTEN_PASSWORD.finditer(self.statement.text)
+        return (
+            *passwords(self.set_up),
+            *(Secret(match[1] or match[2]) for match in anywhere),
+        )
 
     def named(self, name: str) -> str:
         """Return the CREATE statement under another name, given with its quotes if it needs any.
@@ -100,7 +109,9 @@ class RoutineFile:
         script, end = self.statement.script, self.statement.tokens[-1].end
         text = script[self.opening.start : end]
         if self.engine is EngineKind.POSTGRES:
-            text = _requalified(text, self.name.name, name)
+            tokens = self.statement.tokens
+            parameter = _folded(tokens[tokens.index(self.opening) + 1])
+            text = _requalified(text, self.name, name.rpartition(".")[2], parameter)
         return f"CREATE {kind} {name}{text}"
 
 
@@ -164,8 +175,13 @@ def _engine_of(script: str, label: str) -> EngineKind:
 
 
 def _has_string_body(statement: Statement) -> bool:
-    pairs = zip(statement.tokens, statement.tokens[1:], strict=False)
-    return any(one.word == "AS" and two.kind is TokenKind.STRING for one, two in pairs)
+    """Tell whether a routine's body is a string, as PostgreSQL's are, or BEGIN ATOMIC."""
+    for one, two in itertools.pairwise(statement.tokens):
+        if one.word == "AS" and two.kind is TokenKind.STRING:
+            return True
+        if one.word in _BODY:
+            return two.word == "ATOMIC"
+    return False
 
 
 def _creates_routine(statement: Statement) -> bool:
@@ -188,7 +204,7 @@ class _Reading:
     def __init__(self, script: str, engine: EngineKind, stores: Sequence[str]) -> None:
         self._engine = engine
         self._stores = stores
-        self._database = ""
+        self._database = self._created_in = ""
         self._created: list[Statement] = []
         self._set_up: list[Statement] = []
         self._clean_up: list[Statement] = []
@@ -200,25 +216,31 @@ class _Reading:
                 self._sort(one)
 
     def _obey(self, command: MetaCommand) -> None:
-        if command.name in {"c", "connect"}:
+        if "=" in command.argument or "://" in command.argument:
+            raise RefusalError(
+                f"Line {command.line}: give the name of a database alone, not how to reach it."
+            )
+        if command.name in {"c", "connect", "use"}:
             self._database = command.argument.split(" ")[0].strip('"')
         elif command.name not in _HARMLESS_META:
             raise RefusalError(
-                f"Line {command.line}: psql's \\{command.name} cannot be followed: take it out."
+                f"Line {command.line}: the client's command {command.name} cannot be followed: "
+                "take it out."
             )
 
     def _sort(self, statement: Statement) -> None:
         if _creates_routine(statement):
             self._created.append(statement)
+            self._created_in = self._database
         elif self._engine is EngineKind.MYSQL and statement.begins("USE"):
             self._database = statement.tokens[-1].name
-        elif _sets_mode(statement) or self._is(statement, _PROVIDES):
+        elif self._is(statement, _PROVIDES) or (_sets_mode(statement) and not self._created):
             self._set_up.append(statement)
         elif self._is(statement, _CLEANS_UP):
             # What a script drops before it begins was left by somebody else.
             if self._created:
                 self._clean_up.append(statement)
-        elif verb := self._is(statement, _NOT_CARRIED_OUT[self._engine]):
+        elif verb := self._is(statement, _NOT_CARRIED_OUT[self._engine]) or _configures(statement):
             self._left_out.append(f"line {statement.line}: {verb}")
         else:
             verb = " ".join(token.word for token in statement.tokens[:2]).strip()
@@ -240,7 +262,7 @@ class _Reading:
         (statement,) = self._created
         kind, name, opening, database = _head(statement)
         _check_parameter(statement, opening)
-        home, prefix = self._home(database or self._database)
+        home, prefix = self._home(database or self._created_in)
         return RoutineFile(
             label=label if not _NUMBER.search(label) else "the routine's file",
             sha256=hashlib.sha256(content).hexdigest(),
@@ -259,7 +281,7 @@ class _Reading:
     def _home(self, database: str) -> tuple[str, str]:
         """Return the store that a database is, and its prefix; by default, contactStore's."""
         if self._engine is EngineKind.POSTGRES:
-            database = self._database  # what stands before the name is a schema
+            database = self._created_in  # what stands before the name is a schema
         prefixes = Counter(
             prefix for name in self._names() for _, prefix in _stores_in(name, self._stores)
         )
@@ -267,7 +289,8 @@ class _Reading:
         if not database:
             return HOME_STORE, prefix
         for store, own in _stores_in(database, self._stores):
-            return store, own
+            if _PREFIX.fullmatch(own):
+                return store, own
         raise RefusalError(
             "It lives in a database that is none of the stores: create it in contactStore."
         )
@@ -292,9 +315,20 @@ def _stores_in(database: str, stores: Sequence[str]) -> Iterator[tuple[str, str]
 
 
 def _sets_mode(statement: Statement) -> bool:
-    """Tell whether a statement sets sql_mode, which a MySQL routine keeps from its creation."""
-    words = [token.word for token in statement.tokens[:6]]
-    return words[:1] == ["SET"] and "SQL_MODE" in words
+    """Tell whether a statement does no more than set this session's sql_mode to a literal.
+
+    A MySQL routine keeps the mode it was created in.
+    """
+    words = [token.word for token in statement.tokens if token.text not in {"@", "."}]
+    words = [word for word in words if word != "SESSION"]
+    literal = statement.tokens[-1].kind is TokenKind.STRING
+    return words == ["SET", "SQL_MODE", "=", ""] and literal
+
+
+def _configures(statement: Statement) -> str:
+    """Name a call of set_config, which pg_dump puts before everything."""
+    words = {token.word for token in statement.tokens}
+    return "SELECT set_config" if statement.begins("SELECT") and "SET_CONFIG" in words else ""
 
 
 def _head(statement: Statement) -> tuple[str, Token, Token, str]:
@@ -329,10 +363,7 @@ def _check_parameter(statement: Statement, opening: Token) -> None:
             parameters.append([])
         elif token is not opening:
             parameters[-1].append(token)
-    words = [token.word for token in parameters[0]]
-    # Mode, name and type; PostgreSQL allows both orders of the first two, and no name.
-    is_input = not {"OUT", "INOUT", "VARIADIC"} & set(words[:2])
-    if len(parameters) == 1 and is_input and _WIDE & set(words[:3]):
+    if len(parameters) == 1 and _is_wide_input(parameters[0]):
         return
     line = line_of(statement.script, opening.start)
     raise RefusalError(
@@ -341,22 +372,41 @@ def _check_parameter(statement: Statement, opening: Token) -> None:
     )
 
 
-def _requalified(text: str, old: str, new: str) -> str:
-    """Return PL/pgSQL in which parameters qualified by the function's name still are.
+def _is_wide_input(parameter: Sequence[Token]) -> bool:
+    """Tell whether a parameter is read, and can hold 15 digits."""
+    words = [token.word for token in parameter]
+    if {"OUT", "INOUT", "VARIADIC", "["} & set(words):
+        return False
+    if words[:1] == ["IN"]:
+        del words[0]
+    # A name and a type; PostgreSQL needs no name.
+    types = words[:1] if len(words) == 1 else words[1:2]
+    return bool(_WIDE & set(types))
+
+
+def _requalified(text: str, old: Token, new: str, parameter: str) -> str:
+    """Return PL/pgSQL in which the parameter, qualified by the function's name, still is.
 
     Source: PostgreSQL, PL/pgSQL, Variable Substitution: a parameter can be told from a column
     by `function.parameter`.
     """
     tokens = tokens_of(text, EngineKind.POSTGRES)
     parts, position = [], 0
-    for token, after in zip(tokens, (*tokens[1:], None), strict=True):
+    for index, token in enumerate(tokens):
         changed = token.text
         if token.kind is TokenKind.STRING and token.text.startswith("$"):
             edge = token.text.index("$", 1) + 1
-            body = token.text[edge:-edge]
-            changed = token.text[:edge] + _requalified(body, old, new) + token.text[-edge:]
-        elif after and after.text == "." and token.name == old:
+            body = _requalified(token.text[edge:-edge], old, new, parameter)
+            changed = token.text[:edge] + body + token.text[-edge:]
+        elif _folded(token) == _folded(old) and [
+            _folded(after) for after in tokens[index + 1 : index + 3]
+        ] == [".", parameter]:
             changed = new
         parts += [text[position : token.start], changed]
         position = token.end
     return "".join([*parts, text[position:]])
+
+
+def _folded(token: Token) -> str:
+    """Return an identifier as PostgreSQL reads it, or a sign."""
+    return token.name.lower() if token.kind is TokenKind.WORD else token.name or token.text

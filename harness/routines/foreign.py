@@ -114,4 +114,9 @@ def _for_us(sql: str) -> str:
 
 
 def _unquoted(value: str) -> str:
-    return value[value.index("'") + 1 : -1].replace("''", "'") if "'" in value else value
+    """Return what a string of PostgreSQL stands for."""
+    if value.startswith("$"):
+        edge = value.index("$", 1) + 1
+        return value[edge:-edge]
+    inside = value[value.index("'") + 1 : -1].replace("''", "'")
+    return re.sub(r"\\(.)", r"\1", inside) if value[:1] in {"E", "e"} else inside

@@ -70,12 +70,14 @@ class StoredRoutine(OwnSession):
         self._text = text
         self._ours = False
 
+    def _begin(self, session: StoreSet) -> None:
+        for statement in (_LAX, *self._origin.set_up):
+            session.execute(self.home, statement)
+
     def install(self) -> None:
         sql = self._text()
         if self.listed():
             raise RoutineError(f"{self.home} already has a routine of this run's name: run again.")
-        for statement in (_LAX, *self._origin.set_up):
-            self.session.execute(self.home, statement)
         # From here on a failure half way is ours to clean up.
         self._ours = True
         self.session.execute(self.home, sql)
@@ -93,7 +95,7 @@ class StoredRoutine(OwnSession):
 
     def remove(self, *, thorough: bool = True) -> None:
         del thorough  # its files make nothing but the routine
-        self._end_session()
+        self.end_session()
         if not self._ours:
             return
         self._store_set.execute(

@@ -156,7 +156,7 @@ class StoredRoutine(OwnSession):
             self._store_set.execute(self.home, statement)
 
     def remove(self, *, thorough: bool = True) -> None:
-        self._end_session()
+        self.end_session()
         if not self._ours:
             return
         parts = [f"DROP {self._origin.kind} IF EXISTS {self._signature};\n"]

@@ -30,6 +30,10 @@ class Routine(Protocol):
         """The connection that it is called on: whatever it does to it, nobody else has it."""
         ...
 
+    def end_session(self) -> None:
+        """Close that connection, as a client would; the next call opens another."""
+        ...
+
     def install(self) -> None:
         """Create the routine and what it needs; all of it or nothing.
 
@@ -83,11 +87,16 @@ class OwnSession:
     def session(self) -> StoreSet:
         """The connection that the routine is called on."""
         if self._opened is None:
-            self._opened = connect(self._store_set.config, tuple(self._store_set.databases()))
+            stores = tuple(self._store_set.databases())
+            self._opened = connect(self._store_set.config, stores, one_at_a_time=True)
+            self._begin(self._opened)
         return self._opened
 
-    def _end_session(self) -> None:
-        """Close it; whatever the routine did not commit is rolled back."""
+    def _begin(self, session: StoreSet) -> None:
+        """Prepare a connection that was just opened: by default, as it is."""
+
+    def end_session(self) -> None:
+        """Close it: whatever the routine did not commit is rolled back, its locks are gone."""
         if self._opened is not None:
             self._opened.close()
             self._opened = None

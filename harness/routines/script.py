@@ -106,6 +106,9 @@ def _compiled(
 
 _RULES: Final = {EngineKind.MYSQL: _compiled(_MYSQL), EngineKind.POSTGRES: _compiled(_POSTGRES)}
 _DELIMITER: Final = re.compile(r"[ \t]*delimiter(?:[ \t]+(\S+))?[^\n]*", re.IGNORECASE)
+_CLIENTS: Final = re.compile(
+    r"[ \t]*(use|source|\\\.)[ \t]+([^\s;]+)[ \t]*;?[ \t]*(?=\r?\n|\Z)", re.IGNORECASE
+)
 _META: Final = re.compile(r"\\(\S+)[ \t]*([^\n]*)")
 _COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
 _OPENING: Final = re.compile(r"['\"`]|/\*|\$\w*\$")
@@ -135,7 +138,11 @@ def cut(script: str, engine: EngineKind) -> Iterator[Statement | MetaCommand]:
                 delimiter = found
             else:
                 yield found
-        elif script.startswith(delimiter, position) and not depth and not _inside_body(tokens):
+        elif (
+            script.startswith(delimiter, position)
+            and not depth
+            and (delimiter != ";" or not _inside_body(tokens))
+        ):
             if tokens:
                 yield _statement(script, tokens)
             tokens, position = [], position + len(delimiter)
@@ -204,6 +211,10 @@ def _command(
                 return match[1], match.end()
             line = line_of(script, position)
             raise RefusalError(f"Line {line}: DELIMITER without a delimiter: write one behind it.")
+        if line_begins and not begun and (match := _CLIENTS.match(script, position)):
+            # The client understands these without a delimiter, too.
+            line = line_of(script, position)
+            return MetaCommand(match[1].lower(), match[2].strip("`"), line), match.end()
     elif not begun and (match := _META.match(script, position)):
         return MetaCommand(match[1], match[2].strip(), line_of(script, position)), match.end()
     return None

@@ -13,15 +13,18 @@ from harness.stores.protocol import StoreSet
 __all__ = ["StoreSet", "connect"]
 
 
-def connect(config: RunConfig, stores: Sequence[str]) -> StoreSet:
+def connect(config: RunConfig, stores: Sequence[str], *, one_at_a_time: bool = False) -> StoreSet:
     """Reach the store set that a configuration names.
 
     Args:
         config: Server, credentials and prefix.
         stores: Logical names of the stores to look for, without the prefix.
+        one_at_a_time: Whether the server is to refuse several statements at once, as it
+            should where the text is somebody else's; PostgreSQL cannot.
 
     Raises:
         StoreUnreachableError: The server does not answer, or refuses the credentials.
     """
-    kind = MySqlStoreSet if config.engine is EngineKind.MYSQL else PostgresStoreSet
-    return kind(config, stores)
+    if config.engine is EngineKind.MYSQL:
+        return MySqlStoreSet(config, stores, one_at_a_time=one_at_a_time)
+    return PostgresStoreSet(config, stores)

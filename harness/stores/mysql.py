@@ -15,6 +15,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, BinaryIO, Final
 
 import pymysql
@@ -23,6 +24,7 @@ from pymysql.constants import CLIENT, COMMAND
 from harness.config import RunConfig, TlsSettings
 from harness.errors import ConflictError, StoreError, StoreUnreachableError
 from harness.model import (
+    STOPPED,
     Answer,
     ColumnSchema,
     Hazard,
@@ -35,6 +37,7 @@ from harness.model import (
 from harness.stores.mysql_changes import HAZARDS, REFERENCES, Statements, quoted, selected
 from harness.stores.mysql_load import LOCAL_IS_OFF, insert_many, load_local
 from harness.stores.protocol import (
+    UNSPEAKABLE,
     Consumer,
     Decoder,
     StoreSet,
@@ -53,8 +56,12 @@ _CONFLICT: Final = frozenset({1205, 1213})
 # ER_BAD_DB_ERROR, ER_BAD_FIELD_ERROR, ER_UNKNOWN_TABLE, ER_NO_SUCH_TABLE, ER_SP_DOES_NOT_EXIST,
 # ER_NO_SUCH_USER: what they quote is the object's name, or begins with its kind.
 _MISSING: Final = frozenset({1049, 1054, 1109, 1146, 1305, 1449})
-_OBJECT: Final = re.compile(r"(?:'|^(?:PROCEDURE|FUNCTION) )((?:[^\W\d]|\d(?!\d{4})|[.$@'])+?)'? ")
-_INTERRUPTED: Final = "1317"
+_OBJECT: Final = re.compile(
+    r"(?:Table|Unknown column|Unknown database|Unknown table|PROCEDURE|FUNCTION"
+    r"|The user specified as a definer) \(?'?([^' ]+)"
+)
+_SCHEMA_LOCK_TIMEOUT_S: Final = 30
+_EVERY_ROW: Final = (1 << 64) - 1
 _LOCK_TIMEOUT_S: Final = 5
 _PACKET_CHARACTERS: Final = 256 * 1024
 _MAX_PACKET: Final = 0xFFFFFF
@@ -87,8 +94,11 @@ _KEYS = """
 class MySqlStoreSet:
     """A store set on MySQL or MariaDB; see `harness.stores.protocol.StoreSet`."""
 
-    def __init__(self, config: RunConfig, stores: Sequence[str]) -> None:
+    def __init__(
+        self, config: RunConfig, stores: Sequence[str], *, one_at_a_time: bool = False
+    ) -> None:
         self.config = config
+        self._flags = CLIENT.LOCAL_FILES | (0 if one_at_a_time else CLIENT.MULTI_STATEMENTS)
         self._names = tuple(stores)
         self._databases: dict[str, str] | None = None
         self._streaming = False
@@ -109,13 +119,14 @@ class MySqlStoreSet:
             autocommit=True,
             connect_timeout=_CONNECT_TIMEOUT_S,
             ssl=_tls_context(config.tls),
-            client_flag=CLIENT.MULTI_STATEMENTS | CLIENT.LOCAL_FILES,
+            client_flag=self._flags,
         )
         # Equal values must be equal bytes in every session, and long passes must not run into
         # the client's idle timeout.
         with connection.cursor() as cursor:
             cursor.execute(
-                "SET SESSION time_zone = '+00:00', wait_timeout = 28800, net_write_timeout = 600"
+                "SET SESSION time_zone = '+00:00', wait_timeout = 28800, net_write_timeout = 600, "
+                f"lock_wait_timeout = {_SCHEMA_LOCK_TIMEOUT_S}, sql_select_limit = {_EVERY_ROW}"
             )
         return connection
 
@@ -404,7 +415,7 @@ class MySqlStoreSet:
                 raise
             self._connection = self._connect()
             message = f"MySQL had not ended a call after {limit_s:.0f} s, and was stopped."
-            raise StoreError(message, code=_INTERRUPTED) from None
+            raise StoreError(message, code=STOPPED) from None
         finally:
             clock.cancel()
 
@@ -442,14 +453,14 @@ class MySqlStoreSet:
                 f"MySQL refused a statement with error {code}: look the code up in MySQL's manual.",
                 code=str(code),
                 lacks=_lacking(code, error),
+                said=partial(str, error),
             ) from None
 
 
 def _lacking(code: int, error: Exception) -> str:
     """Return the object whose absence an error is about; nobody's data is among these."""
-    if code not in _MISSING or not (match := _OBJECT.search(str(error.args[-1]))):
-        return ""
-    return match[1].replace("'", "")
+    match = _OBJECT.match(str(error.args[-1])) if code in _MISSING else None
+    return UNSPEAKABLE.sub("#", match[1]) if match else ""
 
 
 def _said(cell: object) -> bytes:

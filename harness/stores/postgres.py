@@ -7,9 +7,11 @@ unless it deserves a look. In its binary format text and bytes come as they are 
 from __future__ import annotations
 
 import re
+import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any, Final
 
 import psycopg2
@@ -19,6 +21,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from harness.config import RunConfig
 from harness.errors import ConflictError, PlanError, StoreError, StoreUnreachableError
 from harness.model import (
+    STOPPED,
     Answer,
     ColumnSchema,
     Hazard,
@@ -39,6 +42,7 @@ from harness.stores.postgres_rows import (
     sent,
 )
 from harness.stores.protocol import (
+    UNSPEAKABLE,
     Consumer,
     Decoder,
     StoreSet,
@@ -51,8 +55,7 @@ from harness.stores.protocol import (
 _CONNECT_TIMEOUT_S: Final = 10
 # Undefined table, column, function, schema, object, database: what they quote is its name.
 _MISSING: Final = frozenset({"42P01", "42703", "42883", "3F000", "42704", "3D000"})
-_NAME: Final = r"((?:[^\W\d]|\d(?!\d{4})|[.$])+)"
-_OBJECT: Final = re.compile(rf'"{_NAME}"|function {_NAME}\(')
+_OBJECT: Final = re.compile(r'"([^"]+)"|function ([^ (]+)\(')
 _MAINTENANCE_DATABASE: Final = "postgres"
 # Equal values must be equal bytes in every session.
 _SESSION: Final = (
@@ -356,15 +359,49 @@ class PostgresStoreSet:
         self, store: str, sql: str, values: Sequence[object] = (), *, limit_s: float
     ) -> Answer:
         database = self.databases()[store]
-        self._run(database, f"SET statement_timeout = {round(limit_s * 1000)}")
         del self._connection(database).notices[:]
-        with self._wrapped(), self._connection(database).cursor() as cursor:
+        with (
+            self._stopped_after(limit_s, database),
+            self._wrapped(),
+            self._connection(database).cursor() as cursor,
+        ):
             cursor.execute(sql, tuple(values) or None)
             rows = cursor.fetchall() if cursor.description else []
             said = [str(cell).encode() for row in rows for cell in row]
             affected_rows = max(cursor.rowcount, 0)
         said += [notice.encode() for notice in self._connection(database).notices]
         return Answer(affected_rows, tuple(said))
+
+    @contextmanager
+    def _stopped_after(self, limit_s: float, database: str) -> Iterator[None]:
+        """End what a connection runs when time is over.
+
+        The connection ends with it, since a function may catch whatever cancels a statement,
+        and is replaced by a new one.
+        """
+        running = self._connection(database).info.backend_pid
+        over = threading.Event()
+
+        def stop() -> None:
+            over.set()
+            other = PostgresStoreSet(self.config, ())
+            with suppress(StoreError):
+                other._rows(_MAINTENANCE_DATABASE, f"SELECT pg_terminate_backend({running})")
+            other.close()
+
+        clock = threading.Timer(limit_s, stop)
+        clock.daemon = True
+        clock.start()
+        try:
+            yield
+        except StoreError:
+            if not over.is_set():
+                raise
+            self._connections.pop(database).close()
+            message = f"PostgreSQL had not ended a call after {limit_s:.0f} s, and was stopped."
+            raise StoreError(message, code=STOPPED) from None
+        finally:
+            clock.cancel()
 
     def query(self, store: str, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         return self._rows(self.databases()[store], sql, values)
@@ -421,13 +458,21 @@ class PostgresStoreSet:
                 "PostgreSQL's manual.",
                 code=code or "",
                 lacks=_lacking(error),
+                said=partial(_said, error),
             ) from None
+
+
+def _said(error: psycopg2.Error) -> str:
+    """Return what an error says, without the statement that PostgreSQL shows for context."""
+    said = (error.diag.message_primary, error.diag.message_detail, error.diag.message_hint)
+    return "\n".join(part for part in said if part)
 
 
 def _lacking(error: psycopg2.Error) -> str:
     """Return the object whose absence an error is about; nobody's data is among these."""
     match = _OBJECT.search(error.diag.message_primary or "")
-    return match[1] or match[2] if match and error.pgcode in _MISSING else ""
+    found = match[1] or match[2] if match and error.pgcode in _MISSING else ""
+    return UNSPEAKABLE.sub("#", found)
 
 
 def _label(namespace: str, table: str) -> str:

@@ -8,6 +8,7 @@ search and the fingerprint one pass over those bytes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol, TypeVar
@@ -18,6 +19,8 @@ from harness.model import Answer, Hazard, Located, Reference, Replacement, SeedR
 _TEMPLATE_PORT: Final = 3306
 _WORTH_CUTTING: Final = 50_000
 """The rows, as far as keys tell, below which another connection costs more than it saves."""
+UNSPEAKABLE: Final = re.compile(r"\d{5,}")
+"""What is left out of an object's name in a message: it may be a part of a number."""
 T = TypeVar("T")
 
 Consumer = Callable[[Sequence[bytes]], object]
@@ -164,7 +167,7 @@ class StoreSet(Protocol):
 
         Raises:
             StoreError: The routine failed; `code` says how, `lacks` what it misses. What has
-                not ended after `limit_s` seconds is stopped, with a code in `STOPPED`.
+                not ended after `limit_s` seconds is stopped, with the code `STOPPED`.
         """
         ...
 

@@ -18,7 +18,7 @@ from threading import Event
 from typing import Protocol, TypeVar
 
 from harness.errors import ConflictError, StoreError, StoreUnreachableError
-from harness.identity import NOBODY, Closure, Filter, Matcher, is_masked_copy
+from harness.identity import NOBODY, Closure, Filter, Hit, Matcher, is_masked_copy
 from harness.manifest import Manifest
 from harness.masks import Masks
 from harness.model import RowClass, TableSchema, TableState, Trace, Treatment, Unsearched
@@ -231,22 +231,15 @@ class TablePass:
         """Count rows that differ from before in masked identifiers only as what they were."""
         if self._known is None or self.row_digests is None:
             return
-        gone = list((self._known - self.row_digests).elements())
-        missed = [self._known_mentions[one] for one in gone if one in self._known_mentions]
-        for tally, hashed, cells in self._strangers:
-            old = next((one for one in missed if self._is_masked(one, cells)), None)
-            if old is not None:
-                missed.remove(old)
-                self._move(tally, hashed, old)
-
-    def _is_masked(self, old: Cells, new: Cells) -> bool:
-        return all(
-            was == now
-            or is_masked_copy(
-                was, now, self._matcher.hits(was or b"", self._representations[index])
-            )
-            for index, (was, now) in enumerate(zip(old, new, strict=True))
+        gone = (self._known - self.row_digests).elements()
+        missed = _Missed(
+            [self._known_mentions[one] for one in gone if one in self._known_mentions],
+            lambda cell, index: self._matcher.hits(cell, self._representations[index]),
         )
+        for tally, hashed, cells in self._strangers:
+            old = missed.taken_for(cells)
+            if old is not None:
+                self._move(tally, hashed, old)
 
     def _move(self, tally: _Tally, hashed: bytes, old: Cells) -> None:
         """Take a row out of a tally and count it as the mention that it was."""
@@ -314,6 +307,40 @@ class TablePass:
 def _together(cells: Sequence[bytes | None]) -> bytes:
     """Return cells as bytes that no other cells give, whatever the engine's encoding of rows."""
     return b"".join(b"-" if cell is None else b"%d:%b" % (len(cell), cell) for cell in cells)
+
+
+class _Missed:
+    """Mentions that are not there any more, by the cells of theirs that name nobody."""
+
+    def __init__(self, rows: Sequence[Cells], hits: Callable[[bytes, int], list[Hit]]) -> None:
+        self._hits = hits
+        self._rows: dict[tuple[int, ...], dict[tuple[bytes | None, ...], list[Cells]]] = {}
+        for row in rows:
+            naming = tuple(
+                index for index, cell in enumerate(row) if cell is not None and hits(cell, index)
+            )
+            same = self._rows.setdefault(naming, defaultdict(list))
+            same[_apart_from(naming, row)].append(row)
+
+    def taken_for(self, row: Cells) -> Cells | None:
+        """Return the mention that a row was before it was masked, each one once."""
+        for naming, same in self._rows.items():
+            alike = same.get(_apart_from(naming, row), [])
+            for old in alike:
+                if len(old) == len(row) and self._is_masked(naming, old, row):
+                    alike.remove(old)
+                    return old
+        return None
+
+    def _is_masked(self, naming: Sequence[int], old: Cells, new: Cells) -> bool:
+        return all(
+            is_masked_copy(old[index], new[index], self._hits(old[index] or b"", index))
+            for index in naming
+        )
+
+
+def _apart_from(naming: Sequence[int], row: Cells) -> tuple[bytes | None, ...]:
+    return tuple(cell for index, cell in enumerate(row) if index not in naming)
 
 
 class Passing(Protocol):
