@@ -347,6 +347,26 @@ def test_objects_left_behind_are_found(bench: Bench) -> None:
     assert found["extension taken away"] == 1
 
 
+def test_changes_of_the_server_are_found(bench: Bench) -> None:
+    """A routine that changes a setting or a table's definition is found out, and put right again."""
+    store_set = bench.sets[Part.JUDGED]
+    if bench.choice.kind is EngineKind.MYSQL:
+        text = routine(bench.choice.kind, "{deletes}\nSET GLOBAL max_connect_errors = 4243;")
+        assert conduct(bench, text)["server setting left behind"] == 1
+        store_set.execute("contactStore", "SET GLOBAL max_connect_errors = 100")
+        body = "{deletes}\nALTER TABLE contactStore.wa_phones ENGINE = MyISAM;"
+        back = "ALTER TABLE wa_phones ENGINE = InnoDB"
+        kind = "storage engine left behind"
+    else:
+        body = "{deletes}\nALTER TABLE wa_phones ALTER COLUMN jid DROP NOT NULL;"
+        back = "ALTER TABLE wa_phones ALTER COLUMN jid SET NOT NULL"
+        kind = "column left behind"
+    try:
+        assert conduct(bench, routine(bench.choice.kind, body))[kind] == 1
+    finally:
+        store_set.execute("contactStore", back)
+
+
 def test_a_missing_object_is_named(bench: Bench) -> None:
     """Where a routine needs a table that is not there, the finding says which."""
     body = f"{{deletes}}\nDELETE FROM {'messageStore.' * (bench.choice.kind is EngineKind.MYSQL)}inbox;"

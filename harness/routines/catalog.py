@@ -16,6 +16,12 @@ _MYSQL: Final = """
     SELECT 'database', schema_name FROM information_schema.schemata
     UNION ALL SELECT 'table', concat(table_schema, '.', table_name) FROM information_schema.tables
         WHERE table_schema NOT IN ('information_schema', 'performance_schema')
+    UNION ALL SELECT 'storage engine', concat(table_schema, '.', table_name, ' ', engine)
+        FROM information_schema.tables
+        WHERE engine IS NOT NULL AND table_schema NOT IN ('information_schema', 'mysql')
+    UNION ALL SELECT 'column', concat_ws(' ', table_schema, table_name, column_name, column_type,
+        is_nullable) FROM information_schema.columns
+        WHERE table_schema NOT IN ('information_schema', 'performance_schema', 'mysql')
     UNION ALL SELECT lower(routine_type), concat(routine_schema, '.', routine_name)
         FROM information_schema.routines
     UNION ALL SELECT 'trigger', concat(trigger_schema, '.', trigger_name)
@@ -30,6 +36,14 @@ _POSTGRES: Final = """
         JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'v', 'm', 'f', 'S', 'p')
         AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_t%'
+    UNION ALL SELECT 'column', concat_ws(' ', c.oid::regclass::text, a.attname, a.attnotnull,
+        format_type(a.atttypid, a.atttypmod), c.relpersistence)
+        FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+        JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r'
+        AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_t%'
+    UNION ALL SELECT 'grant', c.oid::regclass::text || c.relacl::text FROM pg_class c
+        WHERE c.oid >= 16384 AND c.relacl IS NOT NULL
+    UNION ALL SELECT 'setting of a database or role', s::text FROM pg_db_role_setting s
     UNION ALL SELECT 'function', p.oid::regprocedure::text FROM pg_proc p WHERE p.oid >= 16384
         AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
     UNION ALL SELECT 'trigger', tgname || tgrelid FROM pg_trigger WHERE NOT tgisinternal
@@ -55,8 +69,10 @@ Objects = Counter[tuple[str, str, str]]
 def listed(store_set: StoreSet, home: str) -> Objects:
     """Return the objects that the catalog lists now: on MySQL of the server, else of each store."""
     if store_set.config.engine is EngineKind.MYSQL:
-        rows = store_set.query(home, _MYSQL)
-        return Counter(("", str(kind), str(name)) for kind, name in rows)
+        objects = store_set.query(home, _MYSQL)
+        settings = store_set.query(home, "SHOW GLOBAL VARIABLES")
+        listing = [*objects, *(("server setting", f"{name} {value}") for name, value in settings)]
+        return Counter(("", str(kind), str(name)) for kind, name in listing)
     return Counter(
         (store, str(kind), str(name))
         for store in store_set.databases()
