@@ -10,10 +10,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from types import FrameType, FunctionType, ModuleType
+from functools import cache
+from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, Final
 from unittest import mock
 
@@ -41,12 +42,15 @@ class Span:
 class Control:
     """One claim about the verifier; `arranged` prepares what it needs and cleans up after it.
 
-    Only `check` meets mutants.
+    Only `check` meets mutants. `renew` gives up what a mutant may have spoiled. Where nobody
+    knows better, those of a low `rank` are asked first.
     """
 
     name: str
     check: Callable[[], object]
     arranged: Callable[[], AbstractContextManager[object]] = nullcontext
+    renew: Callable[[], object] = bool
+    rank: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +67,13 @@ class Passed:
         """How long it may take with a mutant: what goes on for ever was noticed too."""
         return max(_LEAST_LIMIT_S, _TIMES_AS_LONG * self.duration_s)
 
-    def ran(self, span: Span | None) -> bool:
-        """Tell whether it ran any of these lines; None: nobody knows who did."""
-        return span is None or span.meets(self.lines)
+    def ran(self, spans: Iterable[Span]) -> bool:
+        """Tell whether it ran any of these lines."""
+        return any(span.meets(self.lines) for span in spans)
 
-    def hurt(self, span: Span | None) -> bool:
+    def hurt(self, spans: Iterable[Span]) -> bool:
         """Tell whether an error came through any of these lines."""
-        return span is not None and span.meets(self.errors)
+        return any(span.meets(self.errors) for span in spans)
 
 
 class OutOfTimeError(BaseException):
@@ -124,6 +128,7 @@ def traced(control: Control, files: Collection[str]) -> Passed:
     """Run a control that must pass, and note which lines of some files it runs."""
     lines: Lines = {file: set() for file in files}
     errors: Lines = {file: set() for file in files}
+    unseen: dict[CodeType, bool] = {}
 
     def local(frame: FrameType, event: str, _: object) -> Any:
         lines[frame.f_code.co_filename].add(frame.f_lineno)
@@ -132,7 +137,13 @@ def traced(control: Control, files: Collection[str]) -> Passed:
         return local
 
     def trace(frame: FrameType, _: str, __: object) -> Any:
-        return local if frame.f_code.co_filename in lines else None
+        code = frame.f_code
+        if code.co_filename not in lines:
+            return None
+        # A function all of whose lines were run needs no more watching, which is slow.
+        if unseen.get(code, True):
+            unseen[code] = not _lines_of(code) <= lines[code.co_filename]
+        return local if unseen[code] else None
 
     with control.arranged(), foreseeable():
         started_s = time.monotonic()
@@ -145,6 +156,11 @@ def traced(control: Control, files: Collection[str]) -> Passed:
             sys.settrace(before)
             threading.settrace(None)  # type: ignore[arg-type]  # as documented
         return Passed(control, time.monotonic() - started_s, lines, errors)
+
+
+@cache
+def _lines_of(code: CodeType) -> frozenset[int]:
+    return frozenset(line for _, _, line in code.co_lines() if line) - {code.co_firstlineno}
 
 
 # --- tests as controls ----------------------------------------------------------------------

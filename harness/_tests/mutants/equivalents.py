@@ -16,6 +16,10 @@ _QUICK: Final = "a short cut, which without it is a longer way to the same answe
 _NARROWED: Final = "asked again for the type checker: it was answered where the rows are counted"
 _BOTH_OR_NONE: Final = "asked for the type checker: all parts of a table are read the same way"
 _CONNECTIONS: Final = "what is seen does not depend on how many connections read it"
+_REPLACED: Final = "a connection that could have gone on is replaced by a new one, no more"
+_CLOSED: Final = "a connection is closed as soon as nobody holds it"
+_COMMITTED: Final = "after a commit there is nothing to roll back"
+_BROKEN_OFF: Final = "rows that break off lack the packet that ends them, and are refused for that"
 
 EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     (Operator.ALWAYS, "judge:_unaccounted: if before"): _NARROWED,
@@ -126,4 +130,61 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
         Operator.ALWAYS,
         "run:_Operation._observe: if self._rehearsal.case.bulk",
     ): _CONNECTIONS,
+    (Operator.CHECK_OFF, "stores.mysql:MySqlStoreSet._abandon: if not self._streaming"): _REPLACED,
+    (Operator.STATEMENT, "stores.mysql:MySqlStoreSet._abandon: self.close()"): _CLOSED,
+    (Operator.STATEMENT, "stores.mysql:MySqlStoreSet._abandon: self._streaming = False"): _REPLACED,
+    (
+        Operator.TERM,
+        "stores.mysql:MySqlStoreSet.parts: most < 2 of most < 2 or len(table.key) != 1 or "
+        "(not _INTEGER.match(types[table.key[0]]))",
+    ): _QUICK,
+    (
+        Operator.HANDLER,
+        "stores.mysql:MySqlStoreSet._read: except pymysql.err.MySQLError",
+    ): _REPLACED,
+    (Operator.STATEMENT, "stores.mysql:MySqlStoreSet._read: self._streaming = False"): _REPLACED,
+    (
+        Operator.STATEMENT,
+        "stores.mysql:MySqlStoreSet._read: self._streaming = False (2)",
+    ): _REPLACED,
+    (
+        Operator.ALWAYS,
+        "stores.mysql:MySqlStoreSet.transaction: if self._in_transaction",
+    ): _COMMITTED,
+    (
+        Operator.STATEMENT,
+        "stores.mysql:MySqlStoreSet.commit: self._in_transaction = False",
+    ): _COMMITTED,
+    (
+        Operator.CHECK_OFF,
+        "stores.mysql:_read_payload: if len(header) < _HEADER_BYTES or len(part) < length",
+    ): _BROKEN_OFF,
+    (
+        Operator.TERM,
+        "stores.mysql:_read_payload: len(header) < _HEADER_BYTES of len(header) < _HEADER_BYTES "
+        "or len(part) < length",
+    ): _BROKEN_OFF,
+    (
+        Operator.TERM,
+        "stores.mysql:_read_payload: len(part) < length of len(header) < _HEADER_BYTES "
+        "or len(part) < length",
+    ): _BROKEN_OFF,
+    (
+        Operator.ALWAYS,
+        "stores.postgres:PostgresStoreSet.transaction: if self._in_transaction",
+    ): _COMMITTED,
+    (Operator.ALWAYS, "stores.postgres:PostgresStoreSet.parts: if most > 1"): _QUICK,
+    (Operator.STATEMENT, "stores.postgres:PostgresStoreSet.beside: other.close()"): _CLOSED,
+    (
+        Operator.CHECK_OFF,
+        "stores.postgres:PostgresStoreSet.scan: if as_stored and (not located) and (not part)",
+    ): _QUICK,
+    (
+        Operator.HANDLER,
+        "stores.postgres:PostgresStoreSet._sheltered: except StoreUnreachableError",
+    ): "a lost connection says that it is lost when it is asked to go back, too",
+    (
+        Operator.ALWAYS,
+        "stores.postgres:PostgresStoreSet._sheltered: if inside (2)",
+    ): "outside of a transaction to go back is refused as the table was",
 }

@@ -130,6 +130,10 @@ class Ground:
             self._close(1)
             self._put_back()
 
+    def renew(self) -> None:
+        """Give up every connection."""
+        self._close(0)
+
     def _put_back(self) -> None:
         if self.undo:
             self._close(0)
@@ -217,7 +221,7 @@ def _made(choice: EngineChoice, reached: RunConfig, described: Manifest) -> Grou
     ground = Ground(choice, replace(reached, prefix=PREFIX), described)
     for prefix in (PREFIX, OTHER_PREFIX):
         ground.connect(prefix).create(ddl.committed(described, reached.engine))
-    ground._close(0)
+    ground.renew()
     return ground
 
 

@@ -141,11 +141,11 @@ class Switch:
         return self.finding.operator is Operator.SHELTER
 
     @property
-    def lines(self) -> Span | None:
-        """What a control must have run to notice; None for a constant, which anybody may read."""
+    def spans(self) -> tuple[Span, ...]:
+        """What a control must have run to notice: the place itself, or where a constant is read."""
         if isinstance(self.top, ast.Assign | ast.AnnAssign):
-            return None
-        return Span(_path(self.module), self.finding.first, self.finding.last)
+            return _readers(self.place)
+        return (Span(_path(self.module), self.finding.first, self.finding.last),)
 
     @contextmanager
     def thrown(self) -> Iterator[None]:
@@ -241,6 +241,17 @@ def _path(module: str) -> str:
 @cache
 def _tree(module: str) -> ast.Module:
     return ast.parse(Path(_path(module)).read_text(encoding="utf-8"))
+
+
+@cache
+def _readers(constant: str) -> tuple[Span, ...]:
+    """Return every place that names a constant."""
+    return tuple(
+        Span(_path(module), node.lineno, node.lineno)
+        for module in MODULES
+        for node in ast.walk(_tree(module))
+        if isinstance(node, ast.Name) and node.id == constant and isinstance(node.ctx, ast.Load)
+    )
 
 
 def files() -> frozenset[str]:
