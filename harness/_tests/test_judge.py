@@ -11,6 +11,7 @@ import harness.judge
 from harness.judge import EXAMINATION_RULES, RULES, Run, judge, judge_run, runs_of, unpredicted
 from harness.model import (
     OTHER_SET,
+    STOPPED,
     Called,
     CanaryFlown,
     CatalogChanged,
@@ -423,3 +424,102 @@ def test_asking_again_gives_the_same_answer() -> None:
     """A judgement is a function of the history alone."""
     assert judge(GOOD) == judge(GOOD)
     assert isinstance(next(runs_of(GOOD)), Run)
+
+
+def failed(step: Step, code: str, lacks: str = "") -> History:
+    """Return a run whose FILE failed at a step."""
+    return swapped(GOOD[4], RoutineFailed(RUN, step, "number", code, lacks))
+
+
+SENTENCES = {
+    "created": (failed(Step.INSTALL, "1064"), "the server refused to create it: error 1064"),
+    "created without": (
+        failed(Step.INSTALL, "42P01", "inbox"),
+        "the server refused to create it: it needs inbox, which is missing (error 42P01)",
+    ),
+    "called": (failed(Step.CALL, "1205"), "the call failed with error 1205"),
+    "called without": (
+        failed(Step.CALL, "1146", "a.inbox"),
+        "it needs a.inbox, which is missing (error 1146)",
+    ),
+    "stopped": (
+        failed(Step.CALL, STOPPED),
+        "the call failed with no end: its time was over and it was stopped",
+    ),
+    "cleaned up": (failed(Step.CLEAN_UP, "2BP01"), "its own clean-up failed: error 2BP01"),
+    "cleaned up without": (
+        failed(Step.CLEAN_UP, "42704", "kept"),
+        "its own clean-up failed: it needs kept, which is missing (error 42704)",
+    ),
+    "rolled back": (swapped(GOOD[4], RolledBack(RUN, 1, "not clear")), "not clear"),
+    "text taken": (probed(2, code=""), "taken for a number, without an error"),
+    "refused too late": (
+        probed(4, changed=(TABLE,)),
+        "refused with error 22P02, but rows were changed",
+    ),
+    "commits": (
+        probed(5, ended=True),
+        "it commits or rolls back by itself: its caller's transaction was over",
+    ),
+    "survives": (probed(5, changed=(TABLE,)), "its changes survive a rollback"),
+    "made": (
+        (*EXAMINED, CatalogChanged(RUN, "table", 1, 0)),
+        "table left behind by the routine or its file",
+    ),
+    "gone": (
+        (*EXAMINED, CatalogChanged(RUN, "server", 0, 1)),
+        "server taken away by the routine or its file",
+    ),
+    "one probe left out": (
+        EXAMINED[:5] + EXAMINED[6:],
+        "the examination is not whole: it lacks a transaction of the caller's",
+    ),
+    "two probes left out": (
+        EXAMINED[:2] + EXAMINED[3:5] + EXAMINED[6:],
+        (
+            "the examination is not whole: it lacks a transaction of the caller's, "
+            "text behind the number"
+        ),
+    ),
+    "not interrupted": (
+        EXAMINED[:6] + EXAMINED[7:],
+        "the examination is not whole: it lacks an error half way",
+    ),
+    "not ended": (EXAMINED[:-1], "the examination is not whole: it lacks its end"),
+    "failed": (
+        (*EXAMINED[:2], Failed(RUN, "examine", "StoreError", "gone")),
+        "StoreError: gone",
+    ),
+}
+
+
+@pytest.mark.parametrize(("history", "why"), SENTENCES.values(), ids=SENTENCES.keys())
+def test_one_fault_has_one_sentence(history: History, why: str) -> None:
+    """Each fault of a routine's is told once, in the words that tell it from the others."""
+    assert [finding.why for finding in judge(history).findings] == [why]
+
+
+def test_where_nothing_is_changed_there_is_no_half_way() -> None:
+    """A routine that erases nothing needs no probe of a failure half way, and one that does, does."""
+    idle = (*EXAMINED[:1], Probed(RUN, Probe.NUMBER, "", ()), *EXAMINED[2:6], EXAMINED[7])
+    assert judge(idle).verdict is Verdict.CLEAR
+    without_number = (EXAMINED[0], *EXAMINED[2:6], EXAMINED[7])
+    assert "the number" in judge(without_number).findings[0].why
+
+
+def test_a_predicted_fault_of_conduct_must_appear() -> None:
+    """In a control, an examination that does not find what was predicted is UNKNOWN."""
+    predicted = Finding(
+        FindingKind.ROUTINE, "mysql:5.6", "", "", "", f"called with {Probe.NULL}", 1, "as published"
+    )
+    as_control = tuple(
+        replace(one, control=True) if isinstance(one, RunOpened) else one for one in EXAMINED
+    )
+    missing = judge((*as_control, Predicted(RUN, (predicted,))))
+    assert (missing.verdict, len(missing.findings)) == (Verdict.UNKNOWN, 1)
+    found_it = tuple(
+        replace(one, code="") if isinstance(one, Probed) and one.probe is Probe.NULL else one
+        for one in as_control
+    )
+    seen = judge((*found_it, Predicted(RUN, (predicted,))))
+    assert (seen.verdict, seen.findings, seen.expected) == (Verdict.CLEAR, (), (predicted,))

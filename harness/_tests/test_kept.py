@@ -8,6 +8,7 @@ import time
 import pytest
 
 from harness.identity import Closure, Matcher, Representation, WaId, is_masked_copy
+from harness.identity.spelling import encode_varint
 from harness.population.people import person
 
 NUMBER = person(0).number
@@ -30,6 +31,8 @@ MASKED = {
     "one of two": (f"{NUMBER} and {NUMBER}", f"{NUMBER} and {ZEROS}"),
     "punctuated": (f"at {SPACED}.", "at +0 (000) 000-0000."),
     "a whole JID": (JID, f"{ZEROS}@s.whatsapp.net"),
+    "a whole JID, crossed": (JID, "x" * len(JID)),
+    "a whole JID, a word": (JID, "[erased]"),
     "a whole JID, blank": (JID, ""),
     "a whole JID, NULL": (JID, None),
     "JSON": (f'{{"to": "{NUMBER}", "n": 1}}', f'{{"to": "{ZEROS}", "n": 1}}'),
@@ -50,6 +53,9 @@ HARMED = {
     "a character less": (f"Call +{NUMBER}, please.", f"Call +{ZEROS}, pleas."),
     "a character changed": (f"Call +{NUMBER}, please.", f"Call +{ZEROS}, Please."),
     "too many zeros": (f"Call +{NUMBER}, please.", f"Call +{ZEROS}0, please."),
+    "cut off": (f"Friends of {NUMBER}", "Friends of 000"),
+    "half of the number": (f"Call +{NUMBER}, please.", f"Call +{NUMBER[:8]}000, please."),
+    "what stands between": (f"at {SPACED}.", "at +0 a000b 000c0000."),
     "all of it": (f"Call +{NUMBER}, please.", "0" * 26),
     "JSON no more": (f'{{"n": {NUMBER}}}', '{"n": }'),
     "NULL for a text": (f"Call +{NUMBER}, please.", None),
@@ -75,6 +81,39 @@ def test_a_blank_in_place_of_the_number_is_a_mask(old: str, new: str | None) -> 
 def test_anything_else_is_harm(old: str | None, new: str | None) -> None:
     """Another number, a note, or any change around the identifier is no mask."""
     assert not recognised(old, new)
+
+
+def _utf_16(digits: str) -> bytes:
+    return digits.encode("utf-16-le")
+
+
+CODES = {
+    "base64": lambda digits: base64.b64encode(digits.encode()),
+    "hexadecimal": lambda digits: digits.encode().hex().encode(),
+    "64-bit": lambda digits: int(digits).to_bytes(8, "big"),
+    "packed": lambda digits: bytes((0x80, 0x11, 0x86)) + bytes.fromhex(f"{digits}f"),
+    "varint": lambda digits: _padded(encode_varint(int(digits))),
+    "UTF-16": _utf_16,
+}
+
+
+def _padded(varint: bytes) -> bytes:
+    length = len(encode_varint(int(NUMBER)))
+    if len(varint) == length:
+        return varint
+    return bytes(byte | 0x80 for byte in varint.ljust(length - 1, b"\0")) + b"\0"
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_in_codes_only_zeros_are_a_mask(name: str) -> None:
+    """What is coded must still be a code, of zeros: crosses, words and nothing break it."""
+    code = CODES[name](NUMBER)
+    old, around = b"\xff\xff" + code + b"\xff\xff", b"\xff\xff%b\xff\xff"
+    hits = MATCHER.hits(old, Representation.BLOB)
+    assert hits
+    assert is_masked_copy(old, around % CODES[name](ZEROS), hits)
+    for broken in (b"x" * len(code), b"", b"[erased]"):
+        assert not is_masked_copy(old, around % broken, hits)
 
 
 def test_many_hits_take_no_time() -> None:

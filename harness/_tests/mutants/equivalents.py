@@ -15,6 +15,9 @@ _FILTER: Final = "a filter before the exact search, which without it is slower a
 _QUICK: Final = "a short cut, which without it is a longer way to the same answer"
 _NARROWED: Final = "asked again for the type checker: it was answered where the rows are counted"
 _BOTH_OR_NONE: Final = "asked for the type checker: all parts of a table are read the same way"
+_ITSELF: Final = "what was seen before is compared with itself, and no row differs"
+_ONE_BY_ONE: Final = "cells that name nobody have to be the same, and are asked one by one then"
+_NONE_KEPT: Final = "where no digests of rows are kept there is nothing to recognise"
 _CONNECTIONS: Final = "what is seen does not depend on how many connections read it"
 _REPLACED: Final = "a connection that could have gone on is replaced by a new one, no more"
 _CLOSED: Final = "a connection is closed as soon as nobody holds it"
@@ -187,4 +190,36 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
         Operator.ALWAYS,
         "stores.postgres:PostgresStoreSet._sheltered: if inside (2)",
     ): "outside of a transaction to go back is refused as the table was",
+    (
+        Operator.TERM,
+        "run:_Operation._saw: moment is not Moment.BEFORE of self._rehearsal.which_rows and "
+        "moment is not Moment.BEFORE",
+    ): _ITSELF,
+    (Operator.ALWAYS, "run:_Operation._erase_by_routine: if search.keep_rows"): _NONE_KEPT,
+    (
+        Operator.TERM,
+        "stores.sweep:TablePass.recognise: self.row_digests is None of self._known is None or "
+        "self.row_digests is None",
+    ): _BOTH_OR_NONE,
+    (
+        Operator.ALWAYS,
+        "stores.sweep:TablePass._move: if self.row_digests is not None",
+    ): _NARROWED,
+    (
+        Operator.FILTER,
+        "stores.sweep:_Missed.__init__: if cell is not None and hits(cell, index)",
+    ): _ONE_BY_ONE,
+    (
+        Operator.TERM,
+        "stores.sweep:_Missed.__init__: hits(cell, index) of cell is not None and "
+        "hits(cell, index)",
+    ): _ONE_BY_ONE,
+    (
+        Operator.TERM,
+        "stores.sweep:_Missed._is_masked: b'' of old[index] or b''",
+    ): _NARROWED,
+    (
+        Operator.TERM,
+        "identity.kept:is_masked_copy: old is None of old is None or not hits",
+    ): _NARROWED,
 }

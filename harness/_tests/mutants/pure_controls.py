@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from harness._tests import test_identity, test_judge, test_matcher
+from harness._tests import test_identity, test_judge, test_kept, test_matcher, test_recognition
 from harness._tests.mutants.cells import ALPHABETS, CELLS, REFUSED, SEVEN, WHOLE, Cell
 from harness._tests.mutants.controls import Control, adopted
 from harness._tests.mutants.engine_controls import driver_controls
@@ -69,7 +69,7 @@ def pure_controls() -> list[Control]:
 
 
 def _tests() -> Iterator[Control]:
-    for module in (test_judge, test_matcher, test_identity):
+    for module in (test_judge, test_matcher, test_identity, test_kept, test_recognition):
         for name, test, arguments in adopted(module, {}, _SLOW):
             yield Control(name, partial(test, **arguments))
 

@@ -17,6 +17,7 @@ from harness import erasure, judge, run
 from harness._tests import test_plan, test_stores, test_sweep
 from harness._tests.mutants.controls import Control, adopted
 from harness._tests.mutants.engine_controls import engine_controls
+from harness._tests.mutants.routine_controls import routine_controls
 from harness._tests.mutants.grounds import Ground, Outcome, case_named, meddling_inside
 from harness._tests.test_plan import HAZARDS, NEEDLES, SUBJECT, everything
 from harness._tests.test_sweep import ALTERATIONS
@@ -73,7 +74,12 @@ Meddling = Callable[..., Any]
 
 def store_controls(ground: Ground) -> list[Control]:
     """Return every control on one engine."""
-    return [*_own(ground), *engine_controls(ground), *_tests(ground)]
+    return [
+        *_own(ground),
+        *routine_controls(ground),
+        *engine_controls(ground),
+        *_tests(ground),
+    ]
 
 
 def _own(ground: Ground) -> Iterator[Control]:

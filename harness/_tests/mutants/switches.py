@@ -35,6 +35,7 @@ MODULES: Final = (
     "identity.written",
     "identity.wrapped",
     "identity.escapes",
+    "identity.kept",
     "canary",
     "plan",
     "stores.sweep",
