@@ -108,7 +108,7 @@ def _padded(varint: bytes) -> bytes:
 def test_in_codes_only_zeros_are_a_mask(name: str) -> None:
     """What is coded must still be a code, of zeros: crosses, words and nothing break it."""
     code = CODES[name](NUMBER)
-    old, around = b"\xff\xff" + code + b"\xff\xff", b"\xff\xff%b\xff\xff"
+    old, around = b"\xff\x01" + code + b"\xff\xff", b"\xff\x01%b\xff\xff"
     hits = MATCHER.hits(old, Representation.BLOB)
     assert hits
     assert is_masked_copy(old, around % CODES[name](ZEROS), hits)
