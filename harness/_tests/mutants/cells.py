@@ -99,12 +99,19 @@ CELLS: Final = (
     _text("twice, the first with a plus sign", EIGHT, f"+{EIGHT} {EIGHT}", PLUS, BARE),
     _text("groups behind seven digits", SEVEN, f"{SEVEN} 10", BARE),
     _text("groups before seven digits", SEVEN, f"20 {SEVEN}", BARE),
-    _text("a country code in two groups", BRITISH[2:], f"4 4 {BRITISH[2:6]} {BRITISH[6:]}", PUNCTUATED),
+    _text(
+        "a country code in two groups", BRITISH[2:], f"4 4 {BRITISH[2:6]} {BRITISH[6:]}", PUNCTUATED
+    ),
     _text("a country code in one group", BRITISH[2:], f"44 {BRITISH[2:6]} {BRITISH[6:]}"),
     _text("a group before that makes no number", EIGHT, f"1 {EIGHT[:4]} {EIGHT[4:]}", PUNCTUATED),
     _text("a prefix that no number keeps", N, f"1 {N[0]} {N[1:]}", PUNCTUATED),
     _text("a plus sign and no plan's number", NOWHERE, f"+{NOWHERE} 10", PLUS),
-    _text("one digit behind that would make a number", MEXICAN[:-1], f"+{MEXICAN[:-1]} {MEXICAN[-1]}", PLUS),
+    _text(
+        "one digit behind that would make a number",
+        MEXICAN[:-1],
+        f"+{MEXICAN[:-1]} {MEXICAN[-1]}",
+        PLUS,
+    ),
     _text("a price before", N, f"3,00 3 {N}", BARE),
     _text("a version before", N, f"v.00 3 {N}", BARE),
     # --- JSON, as a number and not
@@ -112,13 +119,30 @@ CELLS: Final = (
     _json("in a list", N, f"[{N}, 1]", "JSON number"),
     _json("behind a quotation mark", N, f'{{"a": "{N}\\n"}}', BARE),
     # --- escapes
-    _json("Devanagari digits escaped", N, f'{{"a": "{_script(N, 0x0966, chr(92) + "u{:04x}")}"}}', "JSON-escaped digits"),
-    _json("full-width digits escaped", N, f'{{"a": "{_script(N, 0xFF10, chr(92) + "u{:04x}")}"}}', "JSON-escaped digits"),
-    _json("full-width digits escaped in capitals", N, f'{{"a": "{_script(N, 0xFF10, chr(92) + "u{:04X}")}"}}', "JSON-escaped digits"),
+    _json(
+        "Devanagari digits escaped",
+        N,
+        f'{{"a": "{_script(N, 0x0966, chr(92) + "u{:04x}")}"}}',
+        "JSON-escaped digits",
+    ),
+    _json(
+        "full-width digits escaped",
+        N,
+        f'{{"a": "{_script(N, 0xFF10, chr(92) + "u{:04x}")}"}}',
+        "JSON-escaped digits",
+    ),
+    _json(
+        "full-width digits escaped in capitals",
+        N,
+        f'{{"a": "{_script(N, 0xFF10, chr(92) + "u{:04X}")}"}}',
+        "JSON-escaped digits",
+    ),
     _text("escaped for JavaScript", N, f"{N[:4]}\\x35{N[5:]}", "JSON-escaped digits"),
     _text("a plus sign in quoted-printable", N, f"=2B{N}", PLUS),
-    _text("brackets in quoted-printable", BRITISH, f"{BRITISH[:2]}=280=29{BRITISH[2:]}", PUNCTUATED),
-    _text("blanks in quoted-printable", N, f"1=20202=2D555=2E0100", PUNCTUATED),
+    _text(
+        "brackets in quoted-printable", BRITISH, f"{BRITISH[:2]}=280=29{BRITISH[2:]}", PUNCTUATED
+    ),
+    _text("blanks in quoted-printable", N, "1=20202=2D555=2E0100", PUNCTUATED),
     _text("a domain in quoted-printable", N, f"{N}=40s.whatsapp.net", "user JID"),
     _text("a letter of several bytes between", N, f"{N[:4]}%C3%A9{N[4:]}"),
     _text("a byte above ASCII between", N, f"{N[:4]}%A0{N[4:]}"),
@@ -132,14 +156,27 @@ CELLS: Final = (
     _blob("packed at the beginning, a digit at the end", N, _packed(N) + b"\x01", PACKED),
     _blob("packed, padded, a digit behind", N, b"\xff" + _packed(N) + b"\x12", PACKED),
     _blob("packed, whole bytes, a digit behind", NATIONAL, b"\xff" + _packed(NATIONAL) + b"\x12"),
-    _blob("packed, whole bytes, none behind", NATIONAL, b"\xff" + _packed(NATIONAL) + b"\xff", PACKED),
+    _blob(
+        "packed, whole bytes, none behind", NATIONAL, b"\xff" + _packed(NATIONAL) + b"\xff", PACKED
+    ),
     _blob("packed, a digit before", N, b"\x12" + _packed(N) + b"\xff"),
     _blob("packed, too short to be told", EIGHT, b"\xff" + _packed(EIGHT) + b"\xff"),
     _blob("packed, longer than is said", LONG, b"\x80\x11\x86" + _packed(LONG) + b"\xff", PACKED),
-    _blob("packed, shorter than is said", EIGHT, b"\x80\x11\x86" + _packed(EIGHT) + b"\xff\xff", PACKED),
-    _blob("packed, shorter than is said, at the end", EIGHT, b"\x80\x11\x86" + _packed(EIGHT), PACKED),
-    _blob("packed, part of what is said", NATIONAL, b"\x80\x11\x86" + _packed(NATIONAL) + b"\x12\xff"),
-    _blob("packed, of no frame that was seen", EIGHT, b"\x80\x12\x87" + _packed(EIGHT) + b"\xff\xff"),
+    _blob(
+        "packed, shorter than is said",
+        EIGHT,
+        b"\x80\x11\x86" + _packed(EIGHT) + b"\xff\xff",
+        PACKED,
+    ),
+    _blob(
+        "packed, shorter than is said, at the end", EIGHT, b"\x80\x11\x86" + _packed(EIGHT), PACKED
+    ),
+    _blob(
+        "packed, part of what is said", NATIONAL, b"\x80\x11\x86" + _packed(NATIONAL) + b"\x12\xff"
+    ),
+    _blob(
+        "packed, of no frame that was seen", EIGHT, b"\x80\x12\x87" + _packed(EIGHT) + b"\xff\xff"
+    ),
     _text("a blob's forms in a text", N, f"{N[0]}\0{N[1:]}"),
     # --- integers
     _blob("64 bits", N, b"\xff" + _WIDE + b"\xff", BIG),
@@ -151,19 +188,48 @@ CELLS: Final = (
     _blob("seven digits beside anything", SEVEN, b"\xff" + SEVEN.encode() + b"\xff", BARE),
     # --- UTF-16
     *(
-        _blob(f"narrow blanks in {codec}", N, b"\xff\xff" + f"+1\u202f202\u202f{SEVEN}".encode(codec) + b"\xff\xff", f"{PUNCTUATED} in UTF-16")
+        _blob(
+            f"narrow blanks in {codec}",
+            N,
+            b"\xff\xff" + f"+1\u202f202\u202f{SEVEN}".encode(codec) + b"\xff\xff",
+            f"{PUNCTUATED} in UTF-16",
+        )
         for codec in ("utf-16-le", "utf-16-be")
     ),
-    _blob("escapes in UTF-16", N, b"\xff\xff" + f"{N[:4]}%35{N[5:]}".encode("utf-16-le") + b"\xff\xff"),
-    _blob("bytes off in UTF-16", N, b"\xff" + N.encode("utf-16-le") + b"\xff\xff", f"{BARE} in UTF-16"),
+    _blob(
+        "escapes in UTF-16", N, b"\xff\xff" + f"{N[:4]}%35{N[5:]}".encode("utf-16-le") + b"\xff\xff"
+    ),
+    _blob(
+        "bytes off in UTF-16", N, b"\xff" + N.encode("utf-16-le") + b"\xff\xff", f"{BARE} in UTF-16"
+    ),
     # --- base64 and hexadecimal
-    _text("base64 for URLs with a hyphen", N, base64.urlsafe_b64encode(b"\xfb\xff\xbe" + _WIDE + b"\xff\xef\xbe").decode(), f"{BIG} in base64"),
+    _text(
+        "base64 for URLs with a hyphen",
+        N,
+        base64.urlsafe_b64encode(b"\xfb\xff\xbe" + _WIDE + b"\xff\xef\xbe").decode(),
+        f"{BIG} in base64",
+    ),
     _text("hexadecimal", N, (b"\xff" + _WIDE + b"\xff").hex(), f"{BIG} in hexadecimal"),
-    _text("hexadecimal in capitals", N, (b"\xff" + _WIDE + b"\xff").hex().upper(), f"{BIG} in hexadecimal"),
+    _text(
+        "hexadecimal in capitals",
+        N,
+        (b"\xff" + _WIDE + b"\xff").hex().upper(),
+        f"{BIG} in hexadecimal",
+    ),
     _text("hexadecimal of mixed case", N, f"801186{N}ffF", f"{PACKED} in hexadecimal"),
-    _text("base64 with an escape that stays", N, "\\" + base64.b64encode(b"\xff" + _WIDE).decode(), f"{BIG} in base64"),
+    _text(
+        "base64 with an escape that stays",
+        N,
+        "\\" + base64.b64encode(b"\xff" + _WIDE).decode(),
+        f"{BIG} in base64",
+    ),
     _text("base64 with escapes", person(443).number, r"AAAAAAMI%2BrW\/", f"{BIG} in base64"),
-    _text("base64 with a slash escaped for URLs", person(43).number, "AAAAAALMx1U%2f", f"{BIG} in base64"),
+    _text(
+        "base64 with a slash escaped for URLs",
+        person(43).number,
+        "AAAAAALMx1U%2f",
+        f"{BIG} in base64",
+    ),
 )
 WHOLE: Final = {N: True, f"+{N}": True, f"{N} ": False, "      ".join(N): False}
 """Texts that are nothing but a number, and such as are more, or longer than such values are."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, cast
 from unittest import mock
@@ -13,7 +14,7 @@ import psycopg2
 import pymysql
 import pytest
 
-from harness._tests.mutants.controls import Control
+from harness._tests.mutants.controls import Control, named
 from harness._tests.mutants.grounds import Ground, case_named
 from harness.config import RunConfig
 from harness.errors import ConflictError, PlanError, StoreError, StoreUnreachableError
@@ -29,20 +30,15 @@ PAYLOAD: Final = b"\x05hello\x03you"
 
 def driver_controls() -> list[Control]:
     """Return every control of the drivers' bytes and errors, which needs no server."""
-    return [Control(f"driver: {_named(claim)}", claim) for claim in DRIVERS]
+    return [Control(f"driver: {named(claim)}", claim) for claim in DRIVERS]
 
 
 def engine_controls(ground: Ground) -> list[Control]:
     """Return every control of a store set on a server."""
-    own = ON_MYSQL if ground.run_config.engine is EngineKind.MYSQL else ON_POSTGRES
     return [
-        Control(f"engine: {_named(claim)}", partial(claim, ground), ground.fresh, ground.renew)
-        for claim in (*ON_BOTH, *own)
+        Control(f"engine: {named(claim)}", partial(claim, ground), ground.fresh, ground.renew)
+        for claim in CLAIMS
     ]
-
-
-def _named(claim: Callable[..., object]) -> str:
-    return claim.__name__.strip("_").replace("_", " ")
 
 
 # --- bytes and errors -----------------------------------------------------------------------
@@ -74,7 +70,7 @@ class _Arriving(io.RawIOBase):
 
 
 def _rows(*pieces: bytes) -> list[bytes]:
-    stream = io.BufferedReader(_Arriving(pieces), 1 << 20)
+    stream = cast("io.BufferedReader", io.BufferedReader(_Arriving(pieces), 1 << 20))
     return [row for rows in mysql._batches(stream) for row in rows]
 
 
@@ -85,9 +81,9 @@ def _packets_are_cut_into_rows() -> None:
     assert _rows(sent) == rows
     assert _rows(*(sent[at : at + 7] for at in range(0, len(sent), 7))) == rows
     large = b"z" * 70_000
-    assert _rows(_packet(PAYLOAD) + _packet(large)[:9_000], _packet(large)[9_000:] + _packet(PAYLOAD) + END) == [
-        *(PAYLOAD, large, PAYLOAD)
-    ]
+    assert _rows(
+        _packet(PAYLOAD) + _packet(large)[:9_000], _packet(large)[9_000:] + _packet(PAYLOAD) + END
+    ) == [*(PAYLOAD, large, PAYLOAD)]
     torn = _packet(PAYLOAD) + _packet(large)
     assert _rows(torn[: len(PAYLOAD) + 7], torn[len(PAYLOAD) + 7 :] + END) == [PAYLOAD, large]
     huge = b"h" * (mysql._MAX_PACKET + 5)
@@ -154,7 +150,8 @@ def _errors_of_mysql_are_told_apart() -> None:
 
 
 def _pg_error(code: str | None, base: type[psycopg2.Error]) -> psycopg2.Error:
-    return type("Made", (base,), {"pgcode": code})("secret")
+    made: psycopg2.Error = type("Made", (base,), {"pgcode": code})("secret")
+    return made
 
 
 def _errors_of_postgresql_are_told_apart() -> None:
@@ -206,10 +203,16 @@ def _databases_are_committed_in_order() -> None:
 
 def _a_commit_that_breaks_off_says_how_far_it_came() -> None:
     """A commit that fails at once changed nothing; one that fails later says what is committed."""
-    with _committing(StoreError("refused")) as (made, _), pytest.raises(StoreError, match="refused"):
+    with (
+        _committing(StoreError("refused")) as (made, _),
+        pytest.raises(StoreError, match="refused"),
+    ):
         made.commit()
     said = r"Committed in aStore, bStore and not in contactStore and after \(refused\)"
-    with _committing(0, 0, StoreError("refused")) as (made, _), pytest.raises(PlanError, match=said):
+    with (
+        _committing(0, 0, StoreError("refused")) as (made, _),
+        pytest.raises(PlanError, match=said),
+    ):
         made.commit()
     assert made._in_transaction
 
@@ -279,14 +282,19 @@ def _a_snapshot_stays_as_it_is(ground: Ground) -> None:
         assert _asked(store_set) == 4
 
 
+def _fail_in(begin: Callable[[], AbstractContextManager[None]], store_set: StoreSet) -> None:
+    with begin():
+        assert _count(store_set) == 0
+        raise ZeroDivisionError
+
+
 def _what_fails_leaves_no_transaction(ground: Ground) -> None:
     """After an error in a snapshot or transaction the next statement sees what is newest."""
     second = ground.connect()
     for begin in (ground.store_set.snapshot, ground.store_set.transaction):
         ground.store_set.clear()
-        with pytest.raises(ZeroDivisionError), begin():
-            assert _count(ground.store_set) == 0
-            raise ZeroDivisionError
+        with pytest.raises(ZeroDivisionError):
+            _fail_in(begin, ground.store_set)
         second.insert([_row(1)])
         assert _asked(ground.store_set) == 1
         assert _count(ground.store_set) == 1
@@ -349,19 +357,25 @@ def _others_are_not_waited_for_long(ground: Ground) -> None:
         assert store_set.query(STORE, asked) == [(expected,)]
 
 
+def _lose(
+    ground: Ground, victim: StoreSet, begin: Callable[[], AbstractContextManager[None]]
+) -> None:
+    with begin():
+        if ground.run_config.engine is EngineKind.MYSQL:
+            ((number,),) = victim.query(STORE, "SELECT connection_id()")
+            ground.store_set.execute(STORE, f"KILL {number}")
+        else:
+            ((number,),) = victim.query(STORE, "SELECT pg_backend_pid()")
+            ground.store_set.query(STORE, f"SELECT pg_terminate_backend({number})")
+        _count(victim)
+
+
 def _a_lost_connection_is_told(ground: Ground) -> None:
     """A connection that the server ends in a transaction is a server that cannot be reached."""
-    killer = ground.connect()
-    for begin in (ground.connect().transaction, ground.connect().snapshot):
-        victim = begin.__self__  # type: ignore[attr-defined]  # a method's own object
-        with pytest.raises(StoreUnreachableError), begin():
-            if ground.run_config.engine is EngineKind.MYSQL:
-                ((number,),) = victim.query(STORE, "SELECT connection_id()")
-                killer.execute(STORE, f"KILL {number}")
-            else:
-                ((number,),) = victim.query(STORE, "SELECT pg_backend_pid()")
-                killer.query(STORE, f"SELECT pg_terminate_backend({number})")
-            _count(victim)
+    one, two = ground.connect(), ground.connect()
+    for victim, begin in ((one, one.transaction), (two, two.snapshot)):
+        with pytest.raises(StoreUnreachableError):
+            _lose(ground, victim, begin)
 
 
 def _what_may_not_be_read_is_refused(ground: Ground) -> None:
@@ -389,17 +403,15 @@ def _a_foreign_key_that_forbids(ground: Ground) -> None:
     key = "ALTER TABLE receipts ADD CONSTRAINT tied FOREIGN KEY (_id) REFERENCES messages (_id)"
     drop = "FOREIGN KEY" if ground.run_config.engine is EngineKind.MYSQL else "CONSTRAINT"
     ground.change(STORE, [key], [f"ALTER TABLE receipts DROP {drop} tied"])
-    own = SeedRow(STORE, "messages", _row(7_001, person(0).jid).values, frozenset({"key_remote_jid"}))
+    own = SeedRow(
+        STORE, "messages", _row(7_001, person(0).jid).values, frozenset({"key_remote_jid"})
+    )
     case = case_named("empty")
     further = (own, _row(7_001, table="receipts"))
-    outcome = ground.rehearsed(type(case)(**{**_fields(case), "further": further}))
+    outcome = ground.rehearsed(replace(case, further=further))
     assert [(one.phase, one.error) for one in outcome.run.all(Failed)] == [("erase", "StoreError")]
     assert outcome.judgement.verdict is Verdict.UNKNOWN
     assert _asked(ground.connect()) == 1
-
-
-def _fields(case: Any) -> dict[str, Any]:
-    return {name: getattr(case, name) for name in case.__dataclass_fields__}
 
 
 def _a_connection_beside_reads_a_snapshot(ground: Ground) -> None:
@@ -426,7 +438,11 @@ def _only_large_tables_are_cut(ground: Ground) -> None:
     tables = {table.name: table for table in store_set.tables()}
     assert len(store_set.parts(tables["messages"], 3)) == 3
     assert store_set.parts(tables["messages"], 1) == ("",)
-    assert {part for name in ("contacts", "chats", "keyless") for part in store_set.parts(tables[name], 3)} == {""}
+    assert {
+        part
+        for name in ("contacts", "chats", "keyless")
+        for part in store_set.parts(tables[name], 3)
+    } == {""}
     parts = store_set.parts(tables["messages"], 3)
     seen: list[bytes] = []
     for part in parts:
@@ -436,19 +452,21 @@ def _only_large_tables_are_cut(ground: Ground) -> None:
 
 def _packets_of_statements(ground: Ground) -> None:
     """Rows without a key are deleted and replaced as often as they were located, and counted."""
-    ground.change("waweb", ["CREATE TABLE visits (who VARCHAR(80), note TEXT)"], ["DROP TABLE visits"])
+    ground.change(
+        "waweb", ["CREATE TABLE visits (who VARCHAR(80), note TEXT)"], ["DROP TABLE visits"]
+    )
     jid, phone = person(0).jid, person(0).phone
-    rows = [{"who": jid, "note": "x"}] * 3 + [{"who": "a", "note": f"call {phone}"}] * 2
-    further = tuple(SeedRow("waweb", "visits", dict(row)) for row in rows)  # type: ignore[arg-type]  # a dict of any of them
+    rows = [(jid, "x")] * 3 + [("a", f"call {phone}")] * 2
+    further = tuple(SeedRow("waweb", "visits", {"who": who, "note": note}) for who, note in rows)
     case = case_named("empty")
-    outcome = ground.rehearsed(type(case)(**{**_fields(case), "further": further}))
+    outcome = ground.rehearsed(replace(case, further=further))
     assert not outcome.run.all(Failed)
     left = ground.store_set.query("waweb", "SELECT who, note FROM visits")
     assert len(left) == 2
     assert all(person(0).number not in note for _, note in left)
 
 
-ON_BOTH: Final = (
+CLAIMS: Final = (
     _a_snapshot_stays_as_it_is,
     _what_fails_leaves_no_transaction,
     _what_breaks_off_in_the_middle,
@@ -462,5 +480,3 @@ ON_BOTH: Final = (
     _only_large_tables_are_cut,
     _packets_of_statements,
 )
-ON_MYSQL: Final[tuple[Callable[[Ground], None], ...]] = ()
-ON_POSTGRES: Final[tuple[Callable[[Ground], None], ...]] = ()

@@ -35,8 +35,10 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     ): _QUICK,
     (
         Operator.TERM,
-        "identity.written:_Run._bounded: self._ends[last] != end of self._ends[last] != end or "
-        "(begun and begun not in _EXIT_CODES)",
+        (
+            "identity.written:_Run._bounded: self._ends[last] != end of self._ends[last] != end or "
+            "(begun and begun not in _EXIT_CODES)"
+        ),
     ): "digits that go on in the same group are refused once more, by _goes_on",
     (
         Operator.TERM,
@@ -58,8 +60,10 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     ): "the same reading twice gives the same places, and each is told once",
     (
         Operator.TERM,
-        "identity.escapes:readings: '+' in decoded of '+' in decoded and (form := "
-        "_FORM_BLANK.sub(' ', decoded)) != decoded",
+        (
+            "identity.escapes:readings: '+' in decoded of '+' in decoded and (form := "
+            "_FORM_BLANK.sub(' ', decoded)) != decoded"
+        ),
     ): _QUICK,
     (
         Operator.ELEMENT,
@@ -79,8 +83,10 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     ): "in a row that holds nothing of the subject's there is nothing to mask",
     (
         Operator.TERM,
-        "plan:_LocatingPass._masked_cells: not self._matcher.candidate(cell) of not cell or "
-        "not self._matcher.candidate(cell)",
+        (
+            "plan:_LocatingPass._masked_cells: not self._matcher.candidate(cell) of not cell or "
+            "not self._matcher.candidate(cell)"
+        ),
     ): _FILTER,
     (
         Operator.ALWAYS,
@@ -88,8 +94,10 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     ): _FILTER,
     (
         Operator.TERM,
-        "plan:_PairedPass._locate: self._canarys(row) of self._canarys(row) and "
-        "self.canary.locate(locator, row) is not RowClass.BYSTANDER",
+        (
+            "plan:_PairedPass._locate: self._canarys(row) of self._canarys(row) and "
+            "self.canary.locate(locator, row) is not RowClass.BYSTANDER"
+        ),
     ): _FILTER,
     (
         Operator.FILTER,
@@ -99,28 +107,38 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     (Operator.ALWAYS, "stores.sweep:TablePass.take: if self.candidate(row)"): _FILTER,
     (
         Operator.TERM,
-        "stores.sweep:TablePass._judge: len(cell) < _SHORTEST_CELL of cell is None or "
-        "len(cell) < _SHORTEST_CELL or (not self.candidate(cell))",
+        (
+            "stores.sweep:TablePass._judge: len(cell) < _SHORTEST_CELL of cell is None or "
+            "len(cell) < _SHORTEST_CELL or (not self.candidate(cell))"
+        ),
     ): _FILTER,
     (
         Operator.TERM,
-        "stores.sweep:TablePass._judge: not self.candidate(cell) of cell is None or "
-        "len(cell) < _SHORTEST_CELL or (not self.candidate(cell))",
+        (
+            "stores.sweep:TablePass._judge: not self.candidate(cell) of cell is None or "
+            "len(cell) < _SHORTEST_CELL or (not self.candidate(cell))"
+        ),
     ): _FILTER,
     (
         Operator.TERM,
-        "stores.sweep:TablePass._unmasked: not self._masks.candidate(cell) of "
-        "self._masks is None or not self._masks.candidate(cell)",
+        (
+            "stores.sweep:TablePass._unmasked: not self._masks.candidate(cell) of "
+            "self._masks is None or not self._masks.candidate(cell)"
+        ),
     ): _FILTER,
     (
         Operator.TERM,
-        "stores.sweep:TablePass.merge: self.row_digests is not None of "
-        "self.row_digests is not None and other.row_digests is not None",
+        (
+            "stores.sweep:TablePass.merge: self.row_digests is not None of "
+            "self.row_digests is not None and other.row_digests is not None"
+        ),
     ): _BOTH_OR_NONE,
     (
         Operator.TERM,
-        "stores.sweep:TablePass.merge: other.row_digests is not None of "
-        "self.row_digests is not None and other.row_digests is not None",
+        (
+            "stores.sweep:TablePass.merge: other.row_digests is not None of "
+            "self.row_digests is not None and other.row_digests is not None"
+        ),
     ): _BOTH_OR_NONE,
     (
         Operator.CHECK_OFF,
@@ -139,8 +157,10 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     (Operator.STATEMENT, "stores.mysql:MySqlStoreSet._abandon: self._streaming = False"): _REPLACED,
     (
         Operator.TERM,
-        "stores.mysql:MySqlStoreSet.parts: most < 2 of most < 2 or len(table.key) != 1 or "
-        "(not _INTEGER.match(types[table.key[0]]))",
+        (
+            "stores.mysql:MySqlStoreSet.parts: most < 2 of most < 2 or len(table.key) != 1 or "
+            "(not _INTEGER.match(types[table.key[0]]))"
+        ),
     ): _QUICK,
     (
         Operator.HANDLER,
@@ -165,13 +185,17 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     ): _BROKEN_OFF,
     (
         Operator.TERM,
-        "stores.mysql:_read_payload: len(header) < _HEADER_BYTES of len(header) < _HEADER_BYTES "
-        "or len(part) < length",
+        (
+            "stores.mysql:_read_payload: len(header) < _HEADER_BYTES of len(header) < _HEADER_BYTES "
+            "or len(part) < length"
+        ),
     ): _BROKEN_OFF,
     (
         Operator.TERM,
-        "stores.mysql:_read_payload: len(part) < length of len(header) < _HEADER_BYTES "
-        "or len(part) < length",
+        (
+            "stores.mysql:_read_payload: len(part) < length of len(header) < _HEADER_BYTES "
+            "or len(part) < length"
+        ),
     ): _BROKEN_OFF,
     (
         Operator.ALWAYS,

@@ -210,7 +210,9 @@ def grounds(choices: Sequence[EngineChoice]) -> Iterator[dict[EngineChoice, Grou
     described = manifest.load()
     with running(list(choices)) as servers:
         yield {
-            choice: _made(choice, config.from_variables(server.environment, source="test"), described)
+            choice: _made(
+                choice, config.from_variables(server.environment, source="test"), described
+            )
             for choice, server in servers.items()
         }
 

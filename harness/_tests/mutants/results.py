@@ -51,9 +51,7 @@ def table(results: Sequence[Result]) -> Iterator[str]:
         killed = sum(1 for one in those if one.killed_by)
         equivalent = sum(1 for one in those if one.equivalent_because)
         survived = sum(1 for one in those if one.survived)
-        yield (
-            f"{name:24}{len(those):9}{killed:9}{equivalent:12}{survived:10}{score(those):9.1%}"
-        )
+        yield (f"{name:24}{len(those):9}{killed:9}{equivalent:12}{survived:10}{score(those):9.1%}")
     for operator, count in sorted(Counter(one.operator for one in results).items()):
         yield f"{operator:28}{count:5}"
     for one in results:

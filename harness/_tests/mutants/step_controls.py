@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -14,7 +14,7 @@ from unittest import mock
 import pytest
 
 from harness import canary, erasure, manifest
-from harness._tests.mutants.controls import Control
+from harness._tests.mutants.controls import Control, named
 from harness.erasure import ProvenErasure, reason_not_to_commit
 from harness.errors import ConflictError, MaskError, PlanError, StoreError, StoreUnreachableError
 from harness.identity import Closure, Matcher, Representation, WaId, spelled
@@ -70,14 +70,14 @@ ROWS: Final = (OWN, MENTION, TWICE, LONGER, BYSTANDER)
 
 def step_controls() -> list[Control]:
     """Return every control of a single step."""
-    return [Control(f"step: {claim.__name__.strip('_').replace('_', ' ')}", claim) for claim in CLAIMS]
+    return [Control(f"step: {named(claim)}", claim) for claim in CLAIMS]
 
 
 @dataclass(slots=True)
 class FakeStores:
     """Rows in memory, cells parted by bars; a located row has its place before it."""
 
-    rows: dict[str, Sequence[bytes]]
+    rows: Mapping[str, Sequence[bytes]]
     refusals: dict[str, Exception] = field(default_factory=dict)
     batch: int = 2
     done: list[tuple[str, str, int]] = field(default_factory=list)
@@ -92,7 +92,9 @@ class FakeStores:
         del table
         return lambda row: tuple(None if cell == NULL else cell for cell in row.split(b"|"))
 
-    def scan(self, table: TableSchema, consume: Any, *, located: bool = False, part: str = "") -> int:
+    def scan(
+        self, table: TableSchema, consume: Any, *, located: bool = False, part: str = ""
+    ) -> int:
         """Hand rows over in batches; every other row in each of two parts."""
         if table.name in self.refusals:
             raise self.refusals[table.name]
@@ -151,10 +153,13 @@ def _described() -> Manifest:
 
 
 def _search(**changes: Any) -> Search:
-    return Search(**{"manifest": _described(), "closure": Closure(WaId(N)), "key": KEY} | changes)
+    usual: dict[str, Any] = {"manifest": _described(), "closure": Closure(WaId(N)), "key": KEY}
+    return Search(**usual | changes)
 
 
-def _passed(rows: Sequence[bytes], table: TableSchema = PEOPLE, batch: int = 2, **changes: Any) -> TablePass:
+def _passed(
+    rows: Sequence[bytes], table: TableSchema = PEOPLE, batch: int = 2, **changes: Any
+) -> TablePass:
     stores = _as_stores(FakeStores({}))
     made = TablePass(stores, table, _search(**changes))
     for start in range(0, len(rows), batch):
@@ -203,7 +208,9 @@ def _a_column_that_is_masked_deletes_nothing() -> None:
         (Treatment.KEEP, RowClass.MENTION),
     ):
         store = _described().stores[0]
-        columns = tuple(Column(name, store.tables[0].columns[0].kind, False, treatment) for name in TYPES)
+        columns = tuple(
+            Column(name, store.tables[0].columns[0].kind, False, treatment) for name in TYPES
+        )
         people = replace(store.tables[0], store=WHERE, name="people", columns=columns)
         described = Manifest((replace(store, tables=(people,)),))
         assert _passed((), manifest=described).take(OWN) is kind
@@ -322,7 +329,9 @@ def _a_part_that_fails_stops_the_others() -> None:
     begun, failed = threading.Event(), threading.Event()
 
     class Failing(FakeStores):
-        def scan(self, table: TableSchema, consume: Any, *, located: bool = False, part: str = "") -> int:
+        def scan(
+            self, table: TableSchema, consume: Any, *, located: bool = False, part: str = ""
+        ) -> int:
             del located, table
             if part == "0":
                 begun.wait(2)
@@ -418,7 +427,9 @@ def _only_cells_that_change_are_replaced() -> None:
 def _with_masked_integers(number: str, row: bytes) -> tuple[Replacement, ...]:
     """Plan a row of a table whose every column is masked."""
     store = _described().stores[0]
-    columns = tuple(Column(n, store.tables[0].columns[0].kind, False, Treatment.MASK) for n in TYPES)
+    columns = tuple(
+        Column(n, store.tables[0].columns[0].kind, False, Treatment.MASK) for n in TYPES
+    )
     people = replace(store.tables[0], store=WHERE, name="people", columns=columns)
     described = Manifest((replace(store, tables=(people,)),))
     closure = Closure(WaId(number))
@@ -435,7 +446,9 @@ def _an_integer_is_masked_where_it_fits() -> None:
     assert (index, len(new)) == (0, 17)
     with pytest.raises(MaskError, match=r"waweb\.people\.small: the column is too narrow"):
         _with_masked_integers(seven, b"1|x|y|%b" % seven.encode())
-    ((index, _),) = _with_masked_integers(seven, b"1|x|call %b|%b5" % ((seven.encode(),) * 2))[0].cells
+    ((index, _),) = _with_masked_integers(seven, b"1|x|call %b|%b5" % ((seven.encode(),) * 2))[
+        0
+    ].cells
     assert index == 2
 
 
@@ -449,7 +462,9 @@ def _what_cannot_be_masked_is_named() -> None:
 
 def _planned(*names: str) -> Plan:
     row = Located(b"", b"")
-    return Plan([TablePlan(replace(PEOPLE, name=name), [row], [Replacement(row, ())]) for name in names])
+    return Plan(
+        [TablePlan(replace(PEOPLE, name=name), [row], [Replacement(row, ())]) for name in names]
+    )
 
 
 def _tables_that_name_others_go_first() -> None:
@@ -470,7 +485,11 @@ def _tables_that_name_others_go_first() -> None:
 
 def _hazards_are_refused_where_they_are_touched() -> None:
     """A hazard of a table of the plan is refused by name; one of another table is not."""
-    hazards = [Hazard(WHERE, "a", "a trigger"), Hazard(WHERE, "z", "a rule"), Hazard("other", "b", "x")]
+    hazards = [
+        Hazard(WHERE, "a", "a trigger"),
+        Hazard(WHERE, "z", "a rule"),
+        Hazard("other", "b", "x"),
+    ]
     refuse_hazards(hazards, _planned("b"))
     with pytest.raises(PlanError, match=r"safely: waweb\.a: a trigger\.$"):
         refuse_hazards(hazards, _planned("a", "b"))
@@ -504,7 +523,7 @@ def _what_keeps_from_committing() -> None:
         {"mention_digest": "cc"},
         {"bystander_digest": "cc"},
     ):
-        now = Sighting(tables=[replace(STATE, **changes)])  # type: ignore[arg-type]  # by name
+        now = Sighting(tables=[replace(STATE, **changes)])
         assert "somebody else's row" in reason_not_to_commit(then, now)
     assert "somebody else's row" in reason_not_to_commit(then, Sighting())
     still = replace(gone, traces=[Trace(WHERE, "people", "who", 1)])
@@ -517,17 +536,20 @@ def _what_keeps_from_committing() -> None:
 def _what_an_attempt_says_is_said() -> None:
     """Whether an attempt committed is what is returned, also of the last one."""
     subject = _parties()[0]
-    nobody = ProvenErasure("r", _as_stores(FakeStores({})), _described(), KEY, bool, lambda *_: None)
-    with mock.patch.object(erasure.time, "sleep") as sleep:
+    nobody = ProvenErasure(
+        "r", _as_stores(FakeStores({})), _described(), KEY, lambda _: None, lambda *_: None
+    )
+    with mock.patch("time.sleep") as sleep:
         for conflicts in (0, 1, erasure.ATTEMPTS - 1):
             for answer in (True, False):
                 outcomes = [*[ConflictError("gave way")] * conflicts, answer]
                 with mock.patch.object(ProvenErasure, "_attempt", side_effect=outcomes) as attempt:
                     assert nobody.committed(1, subject) is answer
-                assert [one.args[1] for one in attempt.call_args_list] == [
-                    *range(1, conflicts + 2)
-                ]
-        with mock.patch.object(ProvenErasure, "_attempt", side_effect=ConflictError("gave way")), pytest.raises(ConflictError):
+                assert [one.args[1] for one in attempt.call_args_list] == [*range(1, conflicts + 2)]
+        with (
+            mock.patch.object(ProvenErasure, "_attempt", side_effect=ConflictError("gave way")),
+            pytest.raises(ConflictError),
+        ):
             nobody.committed(1, subject)
     # Two answers each after no conflict, after one and after all but one, and a last refusal.
     assert sleep.call_count == 2 * (1 + (erasure.ATTEMPTS - 1)) + erasure.ATTEMPTS - 1
@@ -555,9 +577,13 @@ def _cell(value: object) -> bytes:
 
 
 def _canarys_rows(**changes: Any) -> tuple[SeedRow, ...]:
-    return canary.rows(
-        **{"manifest": _described(), "tables": _schemas(), "wa_id": WaId(CANARY), "leave_out": ()} | changes
-    )
+    usual: dict[str, Any] = {
+        "manifest": _described(),
+        "tables": _schemas(),
+        "wa_id": WaId(CANARY),
+        "leave_out": (),
+    }
+    return canary.rows(**usual | changes)
 
 
 def _the_canary_is_in_each_column() -> None:
@@ -600,7 +626,13 @@ MASKED: Final = {
     "json": ("JSON number", "packed decimal in base64", "JSON-escaped digits"),
     "blob": ("64-bit integer, big-endian", "bare number in UTF-16", "packed decimal"),
 }
-NEEDED: Final = {"serial": -1_019, "int": -1_019, "bigint": -1_019, "time_ms": -1_019, "label": "canary"}
+NEEDED: Final = {
+    "serial": -1_019,
+    "int": -1_019,
+    "bigint": -1_019,
+    "time_ms": -1_019,
+    "label": "canary",
+}
 
 
 def _table(deleting: Sequence[str], masked: Sequence[str]) -> tuple[SeedRow, ...]:
@@ -610,7 +642,10 @@ def _table(deleting: Sequence[str], masked: Sequence[str]) -> tuple[SeedRow, ...
     columns = [
         *(Column(f"own_{kind}", kinds[kind], True, Treatment.DELETE) for kind in deleting),
         *(Column(kind, kinds[kind], False, Treatment.MASK) for kind in masked),
-        *(Column(f"needed_{kind}", kinds[kind], kind != "label", Treatment.MASK) for kind in NEEDED),
+        *(
+            Column(f"needed_{kind}", kinds[kind], kind != "label", Treatment.MASK)
+            for kind in NEEDED
+        ),
         Column("free", kinds["int"], False, Treatment.MASK),
     ]
     key = ("needed_serial", "needed_label")
@@ -671,7 +706,10 @@ def _the_canary_keeps_away() -> None:
     }
     stranger = TableSchema(WHERE, "visits", (ColumnSchema("who", "text"),))
     assert _canarys_rows(tables=(stranger,)) == ()
-    lacking = tuple(replace(t, columns=tuple(c for c in t.columns if c.name != "remote_resource")) for t in _schemas())
+    lacking = tuple(
+        replace(t, columns=tuple(c for c in t.columns if c.name != "remote_resource"))
+        for t in _schemas()
+    )
     assert not any("remote_resource" in row.values for row in _canarys_rows(tables=lacking))
     assert 0 <= int(canary.draw().number[-3:]) < 1_000
     assert canary.draw().number[:-3] == CANARY[:-3]

@@ -274,7 +274,7 @@ def _code(top: ast.stmt, place: str, path: str) -> CodeType:
     """Compile one function of a module as it would be compiled with all of the module."""
     flags = sys.modules["__future__"].annotations.compiler_flag
     alone = ast.Module([top], [])
-    code = compile(alone, path, "exec", flags=flags, dont_inherit=True)
+    code: CodeType = compile(alone, path, "exec", flags=flags, dont_inherit=True)
     for name in place.split("."):
         inner = (one for one in code.co_consts if isinstance(one, CodeType))
         code = next(one for one in inner if one.co_name == name)
@@ -303,7 +303,7 @@ class _Resolver:
 
     def __init__(self, module: ModuleType, place: str) -> None:
         self._module = module
-        self._owner = vars(module).get(place.split(".")[0]) if "." in place else None
+        self._owner = vars(module).get(place.split(".", maxsplit=1)[0]) if "." in place else None
 
     def argument(self, call: ast.Call) -> tuple[int, str] | None:
         """Return position and name of the argument that could stand for the call, if any."""
@@ -329,5 +329,3 @@ class _Resolver:
             found = getattr(holder, target.attr, None)
         ours = isinstance(found, FunctionType) and found.__module__.startswith("harness")
         return found if ours and isinstance(found, FunctionType) else None
-
-
