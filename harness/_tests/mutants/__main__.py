@@ -78,7 +78,7 @@ def _routines(asked: argparse.Namespace) -> tuple[list[str], int]:
             subprocess.Popen([*own, f"--engine={engine}", f"--records={path}"])
             for engine, path in files.items()
         ]
-        if any([process.wait() for process in running]):
+        if any(list(map(subprocess.Popen.wait, running))):
             raise SystemExit("The mutants of routines could not be tried on every engine.")
         tried = [one for path in files.values() for one in _read(path)]
     return list(report.lines(tried)), sum(one.survived for one in tried)

@@ -53,6 +53,11 @@ class Control:
     rank: int = 1
 
 
+def named(claim: Callable[..., object]) -> str:
+    """Return what a claim's function is called, as words."""
+    return claim.__name__.strip("_").replace("_", " ")
+
+
 @dataclass(frozen=True, slots=True)
 class Passed:
     """A control that passes without a mutant: how long it took, and what it ran."""
@@ -154,7 +159,7 @@ def traced(control: Control, files: Collection[str]) -> Passed:
             control.check()
         finally:
             sys.settrace(before)
-            threading.settrace(None)  # type: ignore[arg-type]  # as documented
+            threading.settrace(None)
         return Passed(control, time.monotonic() - started_s, lines, errors)
 
 
@@ -188,18 +193,19 @@ def adopted(
 def _parameters(test: FunctionType) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each set of a test's parameters, with its label."""
     marks = [one for one in getattr(test, "pytestmark", ()) if one.name == "parametrize"]
-    choices = [list(_choices(*mark.args, mark.kwargs.get("ids"))) for mark in marks]
+    choices = [list(_choices(mark.args, mark.kwargs.get("ids"))) for mark in marks]
     for chosen in itertools.product(*choices):
         label = ", ".join(one for one, _ in chosen)
         arguments = {name: value for _, one in chosen for name, value in one.items()}
         yield (f"[{label}]" if marks else ""), arguments
 
 
-def _choices(names: Any, values: Any, ids: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def _choices(given: tuple[Any, ...], ids: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    names, values = given
     split = [one.strip() for one in names.split(",")] if isinstance(names, str) else list(names)
     labels = itertools.count(1) if ids is None or callable(ids) else iter(ids)
     for value in values:
-        given = value if len(split) > 1 else (value,)
+        those = value if len(split) > 1 else (value,)
         label = next(labels)
-        called = [str(ids(one)) for one in given] if callable(ids) else []
-        yield "-".join(called) or str(label), dict(zip(split, given, strict=True))
+        called = [str(ids(one)) for one in those] if callable(ids) else []
+        yield "-".join(called) or str(label), dict(zip(split, those, strict=True))

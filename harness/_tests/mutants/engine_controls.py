@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, cast
 from unittest import mock
@@ -13,7 +14,7 @@ import psycopg2
 import pymysql
 import pytest
 
-from harness._tests.mutants.controls import Control
+from harness._tests.mutants.controls import Control, named
 from harness._tests.mutants.grounds import Ground, case_named
 from harness.config import RunConfig
 from harness.errors import ConflictError, PlanError, StoreError, StoreUnreachableError
@@ -29,20 +30,15 @@ PAYLOAD: Final = b"\x05hello\x03you"
 
 def driver_controls() -> list[Control]:
     """Return every control of the drivers' bytes and errors, which needs no server."""
-    return [Control(f"driver: {_named(claim)}", claim) for claim in DRIVERS]
+    return [Control(f"driver: {named(claim)}", claim) for claim in DRIVERS]
 
 
 def engine_controls(ground: Ground) -> list[Control]:
     """Return every control of a store set on a server."""
-    own = ON_MYSQL if ground.run_config.engine is EngineKind.MYSQL else ON_POSTGRES
     return [
-        Control(f"engine: {_named(claim)}", partial(claim, ground), ground.fresh, ground.renew)
-        for claim in (*ON_BOTH, *own)
+        Control(f"engine: {named(claim)}", partial(claim, ground), ground.fresh, ground.renew)
+        for claim in CLAIMS
     ]
-
-
-def _named(claim: Callable[..., object]) -> str:
-    return claim.__name__.strip("_").replace("_", " ")
 
 
 # --- bytes and errors -----------------------------------------------------------------------
@@ -74,7 +70,7 @@ class _Arriving(io.RawIOBase):
 
 
 def _rows(*pieces: bytes) -> list[bytes]:
-    stream = io.BufferedReader(_Arriving(pieces), 1 << 20)
+    stream = cast("io.BufferedReader", io.BufferedReader(_Arriving(pieces), 1 << 20))
     return [row for rows in mysql._batches(stream) for row in rows]
 
 
@@ -154,7 +150,8 @@ def _errors_of_mysql_are_told_apart() -> None:
 
 
 def _pg_error(code: str | None, base: type[psycopg2.Error]) -> psycopg2.Error:
-    return type("Made", (base,), {"pgcode": code})("secret")
+    made: psycopg2.Error = type("Made", (base,), {"pgcode": code})("secret")
+    return made
 
 
 def _errors_of_postgresql_are_told_apart() -> None:
@@ -285,14 +282,19 @@ def _a_snapshot_stays_as_it_is(ground: Ground) -> None:
         assert _asked(store_set) == 4
 
 
+def _fail_in(begin: Callable[[], AbstractContextManager[None]], store_set: StoreSet) -> None:
+    with begin():
+        assert _count(store_set) == 0
+        raise ZeroDivisionError
+
+
 def _what_fails_leaves_no_transaction(ground: Ground) -> None:
     """After an error in a snapshot or transaction the next statement sees what is newest."""
     second = ground.connect()
     for begin in (ground.store_set.snapshot, ground.store_set.transaction):
         ground.store_set.clear()
-        with pytest.raises(ZeroDivisionError), begin():
-            assert _count(ground.store_set) == 0
-            raise ZeroDivisionError
+        with pytest.raises(ZeroDivisionError):
+            _fail_in(begin, ground.store_set)
         second.insert([_row(1)])
         assert _asked(ground.store_set) == 1
         assert _count(ground.store_set) == 1
@@ -355,19 +357,25 @@ def _others_are_not_waited_for_long(ground: Ground) -> None:
         assert store_set.query(STORE, asked) == [(expected,)]
 
 
+def _lose(
+    ground: Ground, victim: StoreSet, begin: Callable[[], AbstractContextManager[None]]
+) -> None:
+    with begin():
+        if ground.run_config.engine is EngineKind.MYSQL:
+            ((number,),) = victim.query(STORE, "SELECT connection_id()")
+            ground.store_set.execute(STORE, f"KILL {number}")
+        else:
+            ((number,),) = victim.query(STORE, "SELECT pg_backend_pid()")
+            ground.store_set.query(STORE, f"SELECT pg_terminate_backend({number})")
+        _count(victim)
+
+
 def _a_lost_connection_is_told(ground: Ground) -> None:
     """A connection that the server ends in a transaction is a server that cannot be reached."""
-    killer = ground.connect()
-    for begin in (ground.connect().transaction, ground.connect().snapshot):
-        victim = begin.__self__  # type: ignore[attr-defined]  # a method's own object
-        with pytest.raises(StoreUnreachableError), begin():
-            if ground.run_config.engine is EngineKind.MYSQL:
-                ((number,),) = victim.query(STORE, "SELECT connection_id()")
-                killer.execute(STORE, f"KILL {number}")
-            else:
-                ((number,),) = victim.query(STORE, "SELECT pg_backend_pid()")
-                killer.query(STORE, f"SELECT pg_terminate_backend({number})")
-            _count(victim)
+    one, two = ground.connect(), ground.connect()
+    for victim, begin in ((one, one.transaction), (two, two.snapshot)):
+        with pytest.raises(StoreUnreachableError):
+            _lose(ground, victim, begin)
 
 
 def _what_may_not_be_read_is_refused(ground: Ground) -> None:
@@ -400,14 +408,10 @@ def _a_foreign_key_that_forbids(ground: Ground) -> None:
     )
     case = case_named("empty")
     further = (own, _row(7_001, table="receipts"))
-    outcome = ground.rehearsed(type(case)(**{**_fields(case), "further": further}))
+    outcome = ground.rehearsed(replace(case, further=further))
     assert [(one.phase, one.error) for one in outcome.run.all(Failed)] == [("erase", "StoreError")]
     assert outcome.judgement.verdict is Verdict.UNKNOWN
     assert _asked(ground.connect()) == 1
-
-
-def _fields(case: Any) -> dict[str, Any]:
-    return {name: getattr(case, name) for name in case.__dataclass_fields__}
 
 
 def _a_connection_beside_reads_a_snapshot(ground: Ground) -> None:
@@ -452,17 +456,17 @@ def _packets_of_statements(ground: Ground) -> None:
         "waweb", ["CREATE TABLE visits (who VARCHAR(80), note TEXT)"], ["DROP TABLE visits"]
     )
     jid, phone = person(0).jid, person(0).phone
-    rows = [{"who": jid, "note": "x"}] * 3 + [{"who": "a", "note": f"call {phone}"}] * 2
-    further = tuple(SeedRow("waweb", "visits", dict(row)) for row in rows)  # type: ignore[arg-type]  # a dict of any of them
+    rows = [(jid, "x")] * 3 + [("a", f"call {phone}")] * 2
+    further = tuple(SeedRow("waweb", "visits", {"who": who, "note": note}) for who, note in rows)
     case = case_named("empty")
-    outcome = ground.rehearsed(type(case)(**{**_fields(case), "further": further}))
+    outcome = ground.rehearsed(replace(case, further=further))
     assert not outcome.run.all(Failed)
     left = ground.store_set.query("waweb", "SELECT who, note FROM visits")
     assert len(left) == 2
     assert all(person(0).number not in note for _, note in left)
 
 
-ON_BOTH: Final = (
+CLAIMS: Final = (
     _a_snapshot_stays_as_it_is,
     _what_fails_leaves_no_transaction,
     _what_breaks_off_in_the_middle,
@@ -476,5 +480,3 @@ ON_BOTH: Final = (
     _only_large_tables_are_cut,
     _packets_of_statements,
 )
-ON_MYSQL: Final[tuple[Callable[[Ground], None], ...]] = ()
-ON_POSTGRES: Final[tuple[Callable[[Ground], None], ...]] = ()

@@ -38,8 +38,10 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     ): _QUICK,
     (
         Operator.TERM,
-        "identity.written:_Run._bounded: self._ends[last] != end of self._ends[last] != end or "
-        "(begun and begun not in _EXIT_CODES)",
+        (
+            "identity.written:_Run._bounded: self._ends[last] != end of self._ends[last] != end or "
+            "(begun and begun not in _EXIT_CODES)"
+        ),
     ): "digits that go on in the same group are refused once more, by _goes_on",
     (
         Operator.TERM,
@@ -61,8 +63,10 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     ): "the same reading twice gives the same places, and each is told once",
     (
         Operator.TERM,
-        "identity.escapes:readings: '+' in decoded of '+' in decoded and (form := "
-        "_FORM_BLANK.sub(' ', decoded)) != decoded",
+        (
+            "identity.escapes:readings: '+' in decoded of '+' in decoded and (form := "
+            "_FORM_BLANK.sub(' ', decoded)) != decoded"
+        ),
     ): _QUICK,
     (
         Operator.ELEMENT,
@@ -82,8 +86,10 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     ): "in a row that holds nothing of the subject's there is nothing to mask",
     (
         Operator.TERM,
-        "plan:_LocatingPass._masked_cells: not self._matcher.candidate(cell) of not cell or "
-        "not self._matcher.candidate(cell)",
+        (
+            "plan:_LocatingPass._masked_cells: not self._matcher.candidate(cell) of not cell or "
+            "not self._matcher.candidate(cell)"
+        ),
     ): _FILTER,
     (
         Operator.ALWAYS,
@@ -91,8 +97,10 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     ): _FILTER,
     (
         Operator.TERM,
-        "plan:_PairedPass._locate: self._canarys(row) of self._canarys(row) and "
-        "self.canary.locate(locator, row) is not RowClass.BYSTANDER",
+        (
+            "plan:_PairedPass._locate: self._canarys(row) of self._canarys(row) and "
+            "self.canary.locate(locator, row) is not RowClass.BYSTANDER"
+        ),
     ): _FILTER,
     (
         Operator.FILTER,
@@ -102,28 +110,38 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     (Operator.ALWAYS, "stores.sweep:TablePass.take: if self.candidate(row)"): _FILTER,
     (
         Operator.TERM,
-        "stores.sweep:TablePass._judge: len(cell) < _SHORTEST_CELL of cell is None or "
-        "len(cell) < _SHORTEST_CELL or (not self.candidate(cell))",
+        (
+            "stores.sweep:TablePass._judge: len(cell) < _SHORTEST_CELL of cell is None or "
+            "len(cell) < _SHORTEST_CELL or (not self.candidate(cell))"
+        ),
     ): _FILTER,
     (
         Operator.TERM,
-        "stores.sweep:TablePass._judge: not self.candidate(cell) of cell is None or "
-        "len(cell) < _SHORTEST_CELL or (not self.candidate(cell))",
+        (
+            "stores.sweep:TablePass._judge: not self.candidate(cell) of cell is None or "
+            "len(cell) < _SHORTEST_CELL or (not self.candidate(cell))"
+        ),
     ): _FILTER,
     (
         Operator.TERM,
-        "stores.sweep:TablePass._unmasked: not self._masks.candidate(cell) of "
-        "self._masks is None or not self._masks.candidate(cell)",
+        (
+            "stores.sweep:TablePass._unmasked: not self._masks.candidate(cell) of "
+            "self._masks is None or not self._masks.candidate(cell)"
+        ),
     ): _FILTER,
     (
         Operator.TERM,
-        "stores.sweep:TablePass.merge: self.row_digests is not None of "
-        "self.row_digests is not None and other.row_digests is not None",
+        (
+            "stores.sweep:TablePass.merge: self.row_digests is not None of "
+            "self.row_digests is not None and other.row_digests is not None"
+        ),
     ): _BOTH_OR_NONE,
     (
         Operator.TERM,
-        "stores.sweep:TablePass.merge: other.row_digests is not None of "
-        "self.row_digests is not None and other.row_digests is not None",
+        (
+            "stores.sweep:TablePass.merge: other.row_digests is not None of "
+            "self.row_digests is not None and other.row_digests is not None"
+        ),
     ): _BOTH_OR_NONE,
     (
         Operator.CHECK_OFF,
@@ -138,8 +156,10 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     (Operator.STATEMENT, "stores.mysql:MySqlStoreSet._abandon: self._streaming = False"): _REPLACED,
     (
         Operator.TERM,
-        "stores.mysql:MySqlStoreSet.parts: most < 2 of most < 2 or len(table.key) != 1 or "
-        "(not _INTEGER.match(types[table.key[0]]))",
+        (
+            "stores.mysql:MySqlStoreSet.parts: most < 2 of most < 2 or len(table.key) != 1 or "
+            "(not _INTEGER.match(types[table.key[0]]))"
+        ),
     ): _QUICK,
     (
         Operator.HANDLER,
@@ -164,13 +184,17 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     ): _BROKEN_OFF,
     (
         Operator.TERM,
-        "stores.mysql:_read_payload: len(header) < _HEADER_BYTES of len(header) < _HEADER_BYTES "
-        "or len(part) < length",
+        (
+            "stores.mysql:_read_payload: len(header) < _HEADER_BYTES of len(header) < _HEADER_BYTES "
+            "or len(part) < length"
+        ),
     ): _BROKEN_OFF,
     (
         Operator.TERM,
-        "stores.mysql:_read_payload: len(part) < length of len(header) < _HEADER_BYTES "
-        "or len(part) < length",
+        (
+            "stores.mysql:_read_payload: len(part) < length of len(header) < _HEADER_BYTES "
+            "or len(part) < length"
+        ),
     ): _BROKEN_OFF,
     (
         Operator.ALWAYS,
@@ -192,14 +216,18 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     ): "outside of a transaction to go back is refused as the table was",
     (
         Operator.TERM,
-        "run:_Operation._saw: moment is not Moment.BEFORE of self._rehearsal.which_rows and "
-        "moment is not Moment.BEFORE",
+        (
+            "run:_Operation._saw: moment is not Moment.BEFORE of self._rehearsal.which_rows and "
+            "moment is not Moment.BEFORE"
+        ),
     ): _ITSELF,
     (Operator.ALWAYS, "run:_Operation._erase_by_routine: if search.keep_rows"): _NONE_KEPT,
     (
         Operator.TERM,
-        "stores.sweep:TablePass.recognise: self.row_digests is None of self._known is None or "
-        "self.row_digests is None",
+        (
+            "stores.sweep:TablePass.recognise: self.row_digests is None of self._known is None or "
+            "self.row_digests is None"
+        ),
     ): _BOTH_OR_NONE,
     (
         Operator.ALWAYS,
@@ -211,8 +239,10 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     ): _ONE_BY_ONE,
     (
         Operator.TERM,
-        "stores.sweep:_Missed.__init__: hits(cell, index) of cell is not None and "
-        "hits(cell, index)",
+        (
+            "stores.sweep:_Missed.__init__: hits(cell, index) of cell is not None and "
+            "hits(cell, index)"
+        ),
     ): _ONE_BY_ONE,
     (
         Operator.TERM,

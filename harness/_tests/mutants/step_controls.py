@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -14,7 +14,7 @@ from unittest import mock
 import pytest
 
 from harness import canary, erasure, manifest
-from harness._tests.mutants.controls import Control
+from harness._tests.mutants.controls import Control, named
 from harness.erasure import ProvenErasure, reason_not_to_commit
 from harness.errors import ConflictError, MaskError, PlanError, StoreError, StoreUnreachableError
 from harness.identity import Closure, Matcher, Representation, WaId, spelled
@@ -70,16 +70,14 @@ ROWS: Final = (OWN, MENTION, TWICE, LONGER, BYSTANDER)
 
 def step_controls() -> list[Control]:
     """Return every control of a single step."""
-    return [
-        Control(f"step: {claim.__name__.strip('_').replace('_', ' ')}", claim) for claim in CLAIMS
-    ]
+    return [Control(f"step: {named(claim)}", claim) for claim in CLAIMS]
 
 
 @dataclass(slots=True)
 class FakeStores:
     """Rows in memory, cells parted by bars; a located row has its place before it."""
 
-    rows: dict[str, Sequence[bytes]]
+    rows: Mapping[str, Sequence[bytes]]
     refusals: dict[str, Exception] = field(default_factory=dict)
     batch: int = 2
     done: list[tuple[str, str, int]] = field(default_factory=list)
@@ -155,7 +153,8 @@ def _described() -> Manifest:
 
 
 def _search(**changes: Any) -> Search:
-    return Search(**{"manifest": _described(), "closure": Closure(WaId(N)), "key": KEY} | changes)
+    usual: dict[str, Any] = {"manifest": _described(), "closure": Closure(WaId(N)), "key": KEY}
+    return Search(**usual | changes)
 
 
 def _passed(
@@ -524,7 +523,7 @@ def _what_keeps_from_committing() -> None:
         {"mention_digest": "cc"},
         {"bystander_digest": "cc"},
     ):
-        now = Sighting(tables=[replace(STATE, **changes)])  # type: ignore[arg-type]  # by name
+        now = Sighting(tables=[replace(STATE, **changes)])
         assert "somebody else's row" in reason_not_to_commit(then, now)
     assert "somebody else's row" in reason_not_to_commit(then, Sighting())
     still = replace(gone, traces=[Trace(WHERE, "people", "who", 1)])
@@ -538,9 +537,9 @@ def _what_an_attempt_says_is_said() -> None:
     """Whether an attempt committed is what is returned, also of the last one."""
     subject = _parties()[0]
     nobody = ProvenErasure(
-        "r", _as_stores(FakeStores({})), _described(), KEY, bool, lambda *_: None
+        "r", _as_stores(FakeStores({})), _described(), KEY, lambda _: None, lambda *_: None
     )
-    with mock.patch.object(erasure.time, "sleep") as sleep:
+    with mock.patch("time.sleep") as sleep:
         for conflicts in (0, 1, erasure.ATTEMPTS - 1):
             for answer in (True, False):
                 outcomes = [*[ConflictError("gave way")] * conflicts, answer]
@@ -578,10 +577,13 @@ def _cell(value: object) -> bytes:
 
 
 def _canarys_rows(**changes: Any) -> tuple[SeedRow, ...]:
-    return canary.rows(
-        **{"manifest": _described(), "tables": _schemas(), "wa_id": WaId(CANARY), "leave_out": ()}
-        | changes
-    )
+    usual: dict[str, Any] = {
+        "manifest": _described(),
+        "tables": _schemas(),
+        "wa_id": WaId(CANARY),
+        "leave_out": (),
+    }
+    return canary.rows(**usual | changes)
 
 
 def _the_canary_is_in_each_column() -> None:

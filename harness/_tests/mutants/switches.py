@@ -275,7 +275,7 @@ def _code(top: ast.stmt, place: str, path: str) -> CodeType:
     """Compile one function of a module as it would be compiled with all of the module."""
     flags = sys.modules["__future__"].annotations.compiler_flag
     alone = ast.Module([top], [])
-    code = compile(alone, path, "exec", flags=flags, dont_inherit=True)
+    code: CodeType = compile(alone, path, "exec", flags=flags, dont_inherit=True)
     for name in place.split("."):
         inner = (one for one in code.co_consts if isinstance(one, CodeType))
         code = next(one for one in inner if one.co_name == name)

@@ -104,19 +104,9 @@ Resolve = Callable[[ast.Call], tuple[int, str] | None]
 def findings(function: Function, resolve: Resolve) -> Iterator[Finding]:
     """Yield all that can be switched in a function."""
     for spot in _spots(function):
+        yield from _decisions(spot)
         node = spot.node
-        if isinstance(node, ast.If | ast.IfExp):
-            yield from _conditions(node)
-        elif isinstance(node, ast.BoolOp | ast.Compare):
-            yield from _terms(spot)
-            if isinstance(node, ast.Compare):
-                yield from _compared(node)
-        elif isinstance(node, ast.comprehension):
-            yield from _filters(node)
-            yield from _elements(node.iter, " of ")
-        elif isinstance(node, ast.For):
-            yield from _elements(node.iter, " of ")
-        elif isinstance(node, ast.Return):
+        if isinstance(node, ast.Return):
             yield from _returned(function, node)
         elif isinstance(node, ast.Call):
             yield from _step(spot, resolve)
@@ -126,6 +116,23 @@ def findings(function: Function, resolve: Resolve) -> Iterator[Finding]:
             yield from _shelters(spot)
         if isinstance(node, ast.stmt) and not _is_all_of_a_check(spot):
             yield from _statement(spot, function.name)
+
+
+def _decisions(spot: _Spot) -> Iterator[Finding]:
+    """Yield what can be switched where something is decided or gone through."""
+    node = spot.node
+    if isinstance(node, ast.If | ast.IfExp):
+        yield from _conditions(node)
+    elif isinstance(node, ast.BoolOp):
+        yield from _terms(spot)
+    elif isinstance(node, ast.Compare):
+        yield from _terms(spot)
+        yield from _compared(node)
+    elif isinstance(node, ast.comprehension):
+        yield from _filters(node)
+        yield from _elements(node.iter, " of ")
+    elif isinstance(node, ast.For):
+        yield from _elements(node.iter, " of ")
 
 
 def _spots(node: ast.AST) -> Iterator[_Spot]:
@@ -174,8 +181,9 @@ def _conditions(node: ast.If | ast.IfExp) -> Iterator[Finding]:
 def _complains(body: list[ast.stmt]) -> bool:
     """Tell whether a branch ends in an error or a reason: always taken, nothing would work."""
     last = body[-1]
-    reason = isinstance(last, ast.Return) and isinstance(last.value, ast.Constant)
-    return isinstance(last, ast.Raise) or (reason and bool(last.value.value))  # type: ignore[union-attr]
+    if isinstance(last, ast.Return) and isinstance(last.value, ast.Constant):
+        return bool(last.value.value)
+    return isinstance(last, ast.Raise)
 
 
 def _terms(spot: _Spot) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -21,6 +21,7 @@ from harness._tests.mutants.pure_controls import pure_controls
 from harness._tests.mutants.results import PURE, Result
 from harness._tests.mutants.store_controls import store_controls
 from harness._tests.mutants.switches import MODULES, ONLY_ON, Switch, files, switches, unmatched
+from harness._tests.mutants.syntax import Operator
 from harness.model import EngineChoice
 
 Told = Callable[[str], object]
@@ -96,7 +97,11 @@ def _tried(
     return judged
 
 
-def _refuse_idle_excuses(found: Sequence[Switch], modules: Sequence[str]) -> None:
+def _refuse_idle_excuses(
+    found: Sequence[Switch],
+    modules: Sequence[str],
+    excuses: Mapping[tuple[Operator, str], str] = EQUIVALENTS,
+) -> None:
     """Refuse what is excused and does not exist: it may hide another.
 
     Raises:
@@ -105,7 +110,7 @@ def _refuse_idle_excuses(found: Sequence[Switch], modules: Sequence[str]) -> Non
     keys = {one.key for one in found}
     idle = [
         f"{operator}: {where}"
-        for operator, where in EQUIVALENTS
+        for operator, where in excuses
         if where.partition(":")[0] in modules and (operator, where) not in keys
     ]
     idle += [f"{module}:{place}" for module, place in unmatched()]
@@ -160,7 +165,7 @@ class Panel:
             name = one.control.name
             hurt = switch.is_shelter and one.hurt(switch.spans)
             # Of an engine's own code, those of the engine know most.
-            near = switch.module in ONLY_ON and name.startswith("engine: ")
+            near = switch.module in ONLY_ON and name.startswith(("engine: ", "test_"))
             noticed = -self._noticed[name]
             return (
                 not near,
