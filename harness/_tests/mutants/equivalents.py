@@ -15,6 +15,8 @@ _FILTER: Final = "a filter before the exact search, which without it is slower a
 _QUICK: Final = "a short cut, which without it is a longer way to the same answer"
 _NARROWED: Final = "asked again for the type checker: it was answered where the rows are counted"
 _BOTH_OR_NONE: Final = "asked for the type checker: all parts of a table are read the same way"
+_CANCELLED: Final = "the clock is always cancelled, so it never keeps a process from ending"
+_ITS_THREAD: Final = "who is already gone cannot be ended, which ends the clock's own thread alone"
 _ITSELF: Final = "what was seen before is compared with itself, and no row differs"
 _ONE_BY_ONE: Final = "cells that name nobody have to be the same, and are asked one by one then"
 _NONE_KEPT: Final = "where no digests of rows are kept there is nothing to recognise"
@@ -252,4 +254,28 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
         Operator.TERM,
         "identity.kept:is_masked_copy: old is None of old is None or not hits",
     ): _NARROWED,
+    (
+        Operator.STATEMENT,
+        "stores.mysql:MySqlStoreSet._stopped_after: clock.daemon = True",
+    ): _CANCELLED,
+    (
+        Operator.SHELTER,
+        "stores.mysql:MySqlStoreSet._stopped_after: with suppress(pymysql.err.Error, OSError)",
+    ): _ITS_THREAD,
+    (
+        Operator.STATEMENT,
+        "stores.postgres:PostgresStoreSet._stopped_after: clock.daemon = True",
+    ): _CANCELLED,
+    (
+        Operator.SHELTER,
+        "stores.postgres:PostgresStoreSet._stopped_after: with suppress(StoreError)",
+    ): _ITS_THREAD,
+    (
+        Operator.STATEMENT,
+        "stores.postgres:PostgresStoreSet._stopped_after: other.close()",
+    ): "a connection that nobody holds is closed by itself",
+    (
+        Operator.TERM,
+        "stores.postgres:PostgresStoreSet._wrapped: '' of code or '' (2)",
+    ): "what a server refuses has a code; what has none has been told as unreachable",
 }

@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 
 from harness._tests import test_plan, test_stores, test_sweep
+from harness._tests.mutants.call_controls import call_controls
 from harness._tests.mutants.controls import Control, adopted
 from harness._tests.mutants.engine_controls import engine_controls
 from harness._tests.mutants.erasure_controls import erasure_controls
@@ -28,6 +29,7 @@ def store_controls(ground: Ground) -> list[Control]:
         *erasure_controls(ground),
         *fault_controls(ground),
         *routine_controls(ground),
+        *call_controls(ground),
         *engine_controls(ground),
         *_tests(ground),
     ]
