@@ -170,7 +170,7 @@ def test_a_mention_is_not_the_subjects_row(seeded: StoreSet, described: Manifest
     found = states(seen(seeded, described))
     assert found[("waweb", "contacts")].subject_rows == 1
     assert found[("waweb", "contacts")].mention_rows == 0
-    assert found[("messageStore", "group_participants_history")].mention_rows == 2
+    assert found[("messageStore", "group_participants_history")].mention_rows == 4
     assert found[("axolotlStore", "identities")].bystander_rows == 4
 
 
