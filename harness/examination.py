@@ -35,7 +35,6 @@ from harness.model import (
     Probed,
     RoutineFailed,
     RunClosed,
-    RunOpened,
     SeedRow,
     Step,
     TableState,
@@ -46,7 +45,7 @@ from harness.routines.catalog import changed, listed, neighbour
 from harness.routines.obstacle import obstacle
 from harness.routines.prediction import conduct
 from harness.routines.protocol import Value
-from harness.run import DIGEST_KEY_BYTES, DOCUMENTED, Recorder, Rehearsal, made, now
+from harness.run import DIGEST_KEY_BYTES, DOCUMENTED, Recorder, Rehearsal, made, now, opened
 from harness.stores.aliases import resolve
 from harness.stores.sweep import Search, sweep
 
@@ -73,23 +72,7 @@ def examine(rehearsal: Rehearsal, server: Server, record: Recorder) -> None:
     A phase that the harness cannot finish is recorded with one sentence and ends the run; what
     the routine itself cannot do is a fact about it.
     """
-    judged = rehearsal.sets[Part.JUDGED]
-    record(
-        RunOpened(
-            run=rehearsal.run,
-            case="examination",
-            mode="verify",
-            engine=str(rehearsal.engine),
-            engine_version=judged.version,
-            routine=rehearsal.routine,
-            control=rehearsal.control,
-            prefix=judged.config.prefix,
-            subject=rehearsal.pseudonym,
-            at=now(),
-            routine_digest=rehearsal.file.sha256 if rehearsal.file else "",
-            examination=True,
-        )
-    )
+    record(opened(rehearsal, "examination", examination=True))
     if rehearsal.routine == DOCUMENTED:
         expected = conduct(rehearsal.engine.kind, str(rehearsal.engine))
         record(Predicted(rehearsal.run, expected))

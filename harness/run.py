@@ -115,26 +115,30 @@ def rehearse(rehearsal: Rehearsal, record: Recorder) -> None:
     A phase that fails is recorded with one sentence and ends the run; the routine is
     removed whatever happened.
     """
-    judged = rehearsal.sets[Part.JUDGED]
-    record(
-        RunOpened(
-            run=rehearsal.run,
-            case=rehearsal.case.name,
-            mode="verify",
-            engine=str(rehearsal.engine),
-            engine_version=judged.version,
-            routine=rehearsal.routine,
-            control=rehearsal.control,
-            prefix=judged.config.prefix,
-            subject=rehearsal.pseudonym,
-            at=now(),
-            shared=rehearsal.shared,
-            routine_digest=rehearsal.file.sha256 if rehearsal.file else "",
-        )
-    )
+    record(opened(rehearsal, rehearsal.case.name))
     operation = _Operation(rehearsal, record, secrets.token_bytes(DIGEST_KEY_BYTES))
     if operation.finished():
         record(RunClosed(rehearsal.run, now()))
+
+
+def opened(rehearsal: Rehearsal, case: str, *, examination: bool = False) -> RunOpened:
+    """Return the record that a rehearsal, or an examination, begins with."""
+    judged = rehearsal.sets[Part.JUDGED]
+    return RunOpened(
+        run=rehearsal.run,
+        case=case,
+        mode="verify",
+        engine=str(rehearsal.engine),
+        engine_version=judged.version,
+        routine=rehearsal.routine,
+        control=rehearsal.control,
+        prefix=judged.config.prefix,
+        subject=rehearsal.pseudonym,
+        at=now(),
+        shared=rehearsal.shared,
+        routine_digest=rehearsal.file.sha256 if rehearsal.file else "",
+        examination=examination,
+    )
 
 
 class _PhaseFailed(Exception):  # noqa: N818 - not an error to report: the record was made

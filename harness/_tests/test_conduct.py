@@ -257,29 +257,34 @@ def test_naming_the_subject_in_an_error_is_found(bench: Bench) -> None:
     assert conduct(bench, text)["what it answers"] == 1
 
 
+on_mysql = pytest.mark.parametrize(
+    "kind", [EngineKind.MYSQL], indirect=True, ids=str, scope="session"
+)
+
+
+@on_mysql
 def test_a_transaction_of_its_own_is_found_and_nothing_hangs(bench: Bench) -> None:
     """A routine that opens a transaction and fails in it keeps nobody waiting, and is found out."""
-    if bench.choice.kind is EngineKind.MYSQL:
-        for body in (
-            "START TRANSACTION;\n{deletes}\nCOMMIT;",
-            "SET autocommit = 0;\n{deletes}",
-            "START TRANSACTION;\n{deletes}",
-        ):
-            found = conduct(bench, routine(bench.choice.kind, body))
-            assert "failure half way" not in found, body
-            assert ("transaction" in found) == ("START" in body), body
+    for body in (
+        "START TRANSACTION;\n{deletes}\nCOMMIT;",
+        "SET autocommit = 0;\n{deletes}",
+        "START TRANSACTION;\n{deletes}",
+    ):
+        found = conduct(bench, routine(bench.choice.kind, body))
+        assert "failure half way" not in found, body
+        assert ("transaction" in found) == ("START" in body), body
 
 
+@on_mysql
 def test_a_second_statement_in_the_text_is_never_run(bench: Bench) -> None:
     """What a FILE hides behind its routine's end is refused by the server, not carried out."""
-    if bench.choice.kind is EngineKind.MYSQL:
-        text = routine(bench.choice.kind, "{deletes}").replace(
-            "\nEND //", "\nEND; SET GLOBAL max_connect_errors = 4242; //"
-        )
-        with pytest.raises(StillbornError):
-            bench.facts(text, EXAMINATION)
-        asked = "SELECT @@global.max_connect_errors"
-        assert bench.sets[Part.JUDGED].query("contactStore", asked) != [(4242,)]
+    text = routine(bench.choice.kind, "{deletes}").replace(
+        "\nEND //", "\nEND; SET GLOBAL max_connect_errors = 4242; //"
+    )
+    with pytest.raises(StillbornError):
+        bench.facts(text, EXAMINATION)
+    asked = "SELECT @@global.max_connect_errors"
+    assert bench.sets[Part.JUDGED].query("contactStore", asked) != [(4242,)]
 
 
 def test_taking_what_is_no_number_is_found(bench: Bench) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 
 import pytest
 
@@ -116,11 +115,9 @@ def test_in_codes_only_zeros_are_a_mask(name: str) -> None:
         assert not is_masked_copy(old, around % broken, hits)
 
 
-def test_many_hits_take_no_time() -> None:
-    """A cell that names the subject many times is judged in a blink, masked or harmed."""
+def test_many_hits_are_judged_one_after_the_other() -> None:
+    """A cell that names the subject 400 times is judged, where trying every way would never end."""
     old = f"{NUMBER}, " * 400
-    started_s = time.monotonic()
     assert recognised(old, "[erased], " * 400)
     assert not recognised(old, "[erased], " * 399 + "[erased]; ")
     assert not recognised(old, ", " * 400 + "!")
-    assert time.monotonic() - started_s < 20
