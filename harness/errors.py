@@ -31,6 +31,18 @@ class ConfigError(RefusalError):
     """A db.env file, an environment variable or an option cannot be used as it is."""
 
 
+class HoldError(RefusalError):
+    """The subject is under a legal hold."""
+
+
+class PlanChangedError(RefusalError):
+    """The located counts are no longer those that were rehearsed; nothing was changed."""
+
+
+class GivenUpError(HarnessError):
+    """The run was ended from outside before its commit, and rolled back."""
+
+
 class ManifestError(HarnessError):
     """The manifest contradicts itself or lacks something that the harness needs."""
 
