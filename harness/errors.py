@@ -31,6 +31,10 @@ class ConfigError(RefusalError):
     """A db.env file, an environment variable or an option cannot be used as it is."""
 
 
+class BusyError(RefusalError):
+    """Somebody else is erasing from the same store set; nothing was touched."""
+
+
 class ManifestError(HarnessError):
     """The manifest contradicts itself or lacks something that the harness needs."""
 
@@ -61,6 +65,10 @@ class StoreUnreachableError(StoreError):
 
 class ConflictError(StoreError):
     """Somebody else's change came between; the transaction is rolled back and may be retried."""
+
+
+class UnsettledError(StoreError):
+    """Prepared transactions still stand on the server: `--resume` finishes what was decided."""
 
 
 class PlanError(HarnessError):

@@ -13,7 +13,7 @@ import ssl
 import struct
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, BinaryIO, Final
@@ -41,6 +41,7 @@ from harness.stores.protocol import (
     Consumer,
     Decoder,
     StoreSet,
+    committed_in_order,
     cut,
     fold,
     in_chunks,
@@ -309,9 +310,32 @@ class MySqlStoreSet:
                 self._in_transaction = False
                 self._abandon()
 
-    def commit(self) -> None:
+    def commit_order(self) -> tuple[str, ...]:
+        return committed_in_order(self.databases())
+
+    def is_atomic(self) -> bool:
+        return True
+
+    def commit_names(self, token: str) -> tuple[str, ...]:
+        del token  # one commit reaches every database
+        return ()
+
+    def prepare(self, token: str) -> None:
+        del token  # one commit reaches every database
+
+    def commit(self, committed: Callable[[str], object] | None = None) -> None:
         self._run("COMMIT")
         self._in_transaction = False
+        for store in self.commit_order():
+            (committed or str)(store)
+
+    def prepared(self, names: Sequence[str]) -> tuple[str, ...]:
+        del names  # nothing is ever prepared
+        return ()
+
+    def settle(self, names: Sequence[str], *, commit: bool) -> int:
+        del names, commit  # nothing is ever prepared
+        return 0
 
     def hazards(self) -> tuple[Hazard, ...]:
         return tuple(
