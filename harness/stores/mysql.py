@@ -34,6 +34,7 @@ from harness.model import (
     SeedRow,
     TableSchema,
 )
+from harness.stores import mysql_session
 from harness.stores.mysql_changes import HAZARDS, REFERENCES, Statements, quoted, selected
 from harness.stores.mysql_load import LOCAL_IS_OFF, insert_many, load_local
 from harness.stores.protocol import (
@@ -61,8 +62,6 @@ _OBJECT: Final = re.compile(
     r"(?:Table|Unknown column|Unknown database|Unknown table|PROCEDURE|FUNCTION"
     r"|The user specified as a definer) \(?'?([^' ]+)"
 )
-_SCHEMA_LOCK_TIMEOUT_S: Final = 30
-_EVERY_ROW: Final = (1 << 64) - 1
 _LOCK_TIMEOUT_S: Final = 5
 _PACKET_CHARACTERS: Final = 256 * 1024
 _MAX_PACKET: Final = 0xFFFFFF
@@ -96,9 +95,15 @@ class MySqlStoreSet:
     """A store set on MySQL or MariaDB; see `harness.stores.protocol.StoreSet`."""
 
     def __init__(
-        self, config: RunConfig, stores: Sequence[str], *, one_at_a_time: bool = False
+        self,
+        config: RunConfig,
+        stores: Sequence[str],
+        *,
+        one_at_a_time: bool = False,
+        quiet: bool = False,
     ) -> None:
         self.config = config
+        self._quiet = quiet
         self._flags = CLIENT.LOCAL_FILES | (0 if one_at_a_time else CLIENT.MULTI_STATEMENTS)
         self._names = tuple(stores)
         self._databases: dict[str, str] | None = None
@@ -122,13 +127,7 @@ class MySqlStoreSet:
             ssl=_tls_context(config.tls),
             client_flag=self._flags,
         )
-        # Equal values must be equal bytes in every session, and long passes must not run into
-        # the client's idle timeout.
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SET SESSION time_zone = '+00:00', wait_timeout = 28800, net_write_timeout = 600, "
-                f"lock_wait_timeout = {_SCHEMA_LOCK_TIMEOUT_S}, sql_select_limit = {_EVERY_ROW}"
-            )
+        mysql_session.begin(connection, quiet=self._quiet)
         return connection
 
     def databases(self) -> Mapping[str, str]:
@@ -215,7 +214,7 @@ class MySqlStoreSet:
     @contextmanager
     def beside(self, store: str) -> Iterator[StoreSet]:
         del store  # one connection reaches them all
-        other = MySqlStoreSet(self.config, self._names)
+        other = MySqlStoreSet(self.config, self._names, quiet=self._quiet)
         try:
             with other.snapshot():
                 yield other
@@ -235,6 +234,9 @@ class MySqlStoreSet:
 
     def bare(self, rows: Sequence[bytes]) -> Sequence[bytes]:
         return rows
+
+    def statement_logs(self) -> tuple[str, ...]:
+        return mysql_session.logs(self._rows)
 
     def _read(self, sql: str, consume: Consumer) -> int:
         self._streaming = True

@@ -32,6 +32,7 @@ from harness.model import (
     SeedRow,
     TableSchema,
 )
+from harness.stores import postgres_session
 from harness.stores.bulk_text import buffers
 from harness.stores.postgres_quoting import quoted
 from harness.stores.postgres_rows import (
@@ -60,11 +61,6 @@ _CONNECT_TIMEOUT_S: Final = 10
 _MISSING: Final = frozenset({"42P01", "42703", "42883", "3F000", "42704", "3D000"})
 _OBJECT: Final = re.compile(r'"([^"]+)"|function ([^ (]+)\(')
 _MAINTENANCE_DATABASE: Final = "postgres"
-# Equal values must be equal bytes in every session.
-_SESSION: Final = (
-    "-c client_encoding=UTF8 -c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres "
-    "-c extra_float_digits=3 -c bytea_output=hex -c statement_timeout=0 -c row_security=off"
-)
 
 # Tables with rows of their own: ordinary, and materialized views, which keep copies.
 # Partitioned parents hold none, and foreign tables show another server's.
@@ -124,8 +120,9 @@ class PostgresStoreSet:
 
     _prepared: Mapping[str, str] = MappingProxyType({})
 
-    def __init__(self, config: RunConfig, stores: Sequence[str]) -> None:
+    def __init__(self, config: RunConfig, stores: Sequence[str], *, quiet: bool = False) -> None:
         self.config = config
+        self._quiet = quiet
         self._names = tuple(stores)
         self._databases: dict[str, str] | None = None
         self._in_transaction = False
@@ -318,7 +315,7 @@ class PostgresStoreSet:
     def beside(self, store: str) -> Iterator[StoreSet]:
         database = self.databases()[store]
         ((snapshot,),) = self._rows(database, "SELECT pg_export_snapshot()")
-        other = PostgresStoreSet(self.config, (store,))
+        other = PostgresStoreSet(self.config, (store,), quiet=self._quiet)
         try:
             other._run(database, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             other._run(database, f"SET TRANSACTION SNAPSHOT '{snapshot}'")
@@ -348,6 +345,14 @@ class PostgresStoreSet:
             cursor.copy_expert(f"COPY {what} TO STDOUT (FORMAT binary)", sink)
         sink.flush()
         return sink.size_bytes
+
+    def statement_logs(self) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        for database in self.databases().values():
+            names = list(postgres_session.OF_LOGS)
+            settings = dict(self._rows(database, postgres_session.SETTINGS, (names,)))
+            found |= dict.fromkeys(postgres_session.logs(settings))
+        return tuple(found)
 
     @contextmanager
     def _sheltered(self, database: str) -> Iterator[None]:
@@ -438,7 +443,7 @@ class PostgresStoreSet:
 
         def stop() -> None:
             over.set()
-            other = PostgresStoreSet(self.config, ())
+            other = PostgresStoreSet(self.config, (), quiet=self._quiet)
             with suppress(StoreError):
                 other._rows(_MAINTENANCE_DATABASE, f"SELECT pg_terminate_backend({running})")
             other.close()
@@ -474,10 +479,11 @@ class PostgresStoreSet:
                 password=self.config.password.reveal(),
                 dbname=database,
                 connect_timeout=_CONNECT_TIMEOUT_S,
-                options=_SESSION,
+                options=postgres_session.OPTIONS,
                 **_tls_options(self.config),
             )
             connection.autocommit = True
+            postgres_session.begin(connection, quiet=self._quiet)
             self._connections[database] = connection
         return self._connections[database]
 

@@ -188,6 +188,14 @@ class StoreSet(Protocol):
         """Replace cells of exactly these rows, if they are as located; return how many."""
         ...
 
+    def statement_logs(self) -> tuple[str, ...]:
+        """Return, in plain words, the server's logs that receive the text of our statements.
+
+        As the sessions are now: `connect` can ask for quiet ones. A binary log counts unless
+        it holds rows alone.
+        """
+        ...
+
     def decoder(self, table: TableSchema) -> Decoder:
         """Return the function that takes an encoded row of the table apart into cells.
 
