@@ -41,6 +41,8 @@ class PlanChangedError(RefusalError):
 
 class GivenUpError(HarnessError):
     """The run was ended from outside before its commit, and rolled back."""
+class BusyError(RefusalError):
+    """Somebody else is erasing from the same store set; nothing was touched."""
 
 
 class ManifestError(HarnessError):
@@ -73,6 +75,10 @@ class StoreUnreachableError(StoreError):
 
 class ConflictError(StoreError):
     """Somebody else's change came between; the transaction is rolled back and may be retried."""
+
+
+class UnsettledError(StoreError):
+    """Prepared transactions still stand on the server: `--resume` finishes what was decided."""
 
 
 class PlanError(HarnessError):
