@@ -120,6 +120,9 @@ def _whole(column: Column, wa_id: WaId) -> _Planting:
 def _inside(column: Column, wa_id: WaId) -> _Planting:
     """Return the canary as somebody else's row would mention it, in every way that fits."""
     number = wa_id.number
+    if column.kind.role == "number":
+        # Nothing else fits into a number; an operator may want it masked.
+        return _Planting(int(number), ("integer",))
     if column.kind.role == "jid":
         return _Planting(f"{number}-{_GROUP_CREATED_S}@{GROUP_DOMAIN}", ("group JID",))
     if column.kind.role == "phone":
