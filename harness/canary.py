@@ -89,7 +89,11 @@ def _rows_of(table: Table, present: Collection[str], wa_id: WaId) -> Iterator[Se
     if deleting:
         yield _row(table, columns, {c.name: _whole(c, wa_id) for c in bearing}, _OWN_KEY)
     if masking:
-        named = {c.name: _inside(c, wa_id) for c in masking}
+        # Nothing but a whole number fits into a number, which an operator may want masked.
+        named = {
+            c.name: _whole(c, wa_id) if c.kind.role == "number" else _inside(c, wa_id)
+            for c in masking
+        }
         yield _row(table, columns, named, _MENTION_KEY)
 
 
@@ -120,9 +124,6 @@ def _whole(column: Column, wa_id: WaId) -> _Planting:
 def _inside(column: Column, wa_id: WaId) -> _Planting:
     """Return the canary as somebody else's row would mention it, in every way that fits."""
     number = wa_id.number
-    if column.kind.role == "number":
-        # Nothing else fits into a number; an operator may want it masked.
-        return _Planting(int(number), ("integer",))
     if column.kind.role == "jid":
         return _Planting(f"{number}-{_GROUP_CREATED_S}@{GROUP_DOMAIN}", ("group JID",))
     if column.kind.role == "phone":

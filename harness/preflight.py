@@ -18,7 +18,7 @@ from harness import canary as canaries
 from harness.manifest import Manifest
 from harness.model import EngineKind, Hazard, TableSchema
 from harness.stores import StoreSet, connect, mysql_condition, postgres_condition
-from harness.stores.condition import Condition, Lack, OtherSession, Setting, TableSize
+from harness.stores.condition import Condition, Lack, OtherSession
 from harness.stores.drift import Drift, compare
 from harness.stores.fitting import Misfit, fit
 from harness.stores.protocol import UNSPEAKABLE
@@ -41,6 +41,9 @@ class Purpose(StrEnum):
 
     ERASE = "erase"
     AUDIT = "audit"
+
+
+_RUNS: Final = {Purpose.ERASE: "erasure", Purpose.AUDIT: "audit"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,7 @@ def look(
     """
     facts = _facts(store_set, manifest, purpose)
     writes = purpose is Purpose.ERASE
-    drift = tuple(_drift_sentence(facts.undeclared)) if facts.undeclared else ()
+    drift = tuple(_drift_sentence(facts.undeclared, purpose)) if facts.undeclared else ()
     refuse_drift = writes and not accept_drift
     refusals = (
         *_absence(facts, manifest, store_set.config.engine),
@@ -240,10 +243,9 @@ def _missing_privileges(facts: Facts, purpose: Purpose) -> Iterator[str]:
     stores = sorted({lack.store for lack in facts.lacks})
     if stores:
         yield (
-            f"The account lacks privileges for {'an audit' if purpose is Purpose.AUDIT else 'an'} "
-            f"{'' if purpose is Purpose.AUDIT else 'erasure '}in {', '.join(stores)}: have an "
-            f"administrator run {_counted(len(facts.lacks), 'statement')} listed as GRANT "
-            "statements, and run again."
+            f"The account lacks privileges for this {_RUNS[purpose]} in {', '.join(stores)}: have "
+            f"an administrator run the {_counted(len(facts.lacks), 'GRANT statement')} listed for "
+            "it, and run again."
         )
 
 
@@ -276,16 +278,21 @@ def _incomplete_closure(facts: Facts, manifest: Manifest) -> Iterator[str]:
             )
 
 
-def _drift_sentence(lacking: Sequence[Undeclared]) -> Iterator[str]:
+def _drift_sentence(lacking: Sequence[Undeclared], purpose: Purpose) -> Iterator[str]:
     first = ", ".join(one.place for one in lacking[:_NAMED])
     more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
     telling = sum(one.identity for one in lacking)
+    way_out = (
+        "an audit searches them like all others"
+        if purpose is Purpose.AUDIT
+        else "give their treatments with --treatment FILE, or with --accept-drift take the "
+        "default, which deletes a row that holds the subject as a whole value and masks a mention"
+    )
+    verb = "is" if len(lacking) == 1 else "are"
     yield (
-        f"{_counted(len(lacking), 'column or table', 'columns or tables')} of this server "
-        f"{'is' if len(lacking) == 1 else 'are'} not in the manifest, of which {telling} may "
-        f"identify a person ({first}{more}): give their treatments with --treatment FILE, or "
-        "with --accept-drift take the default, which deletes a row that holds the subject as a "
-        "whole value and masks a mention."
+        f"{_counted(len(lacking), 'column or table', 'columns or tables')} of this server {verb} "
+        f"not in the manifest, of which {telling} may identify a person ({first}{more}): "
+        f"{way_out}."
     )
 
 
@@ -317,7 +324,8 @@ def _counted(count: int, one: str, many: str = "") -> str:
 
 def _speakable(value: Any) -> Any:  # noqa: ANN401 - any part of a JSON-like document
     if isinstance(value, dict):
-        return {key: _speakable(part) for key, part in value.items()}
+        # A statement with a name left out would be another statement.
+        return {k: part if k == "statement" else _speakable(part) for k, part in value.items()}
     if isinstance(value, list | tuple):
         return [_speakable(part) for part in value]
     return UNSPEAKABLE.sub("#", value) if isinstance(value, str) else value

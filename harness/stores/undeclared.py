@@ -13,9 +13,42 @@ from harness.stores.protocol import UNSPEAKABLE
 
 _WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _IDENTITIES: Final = frozenset(
-    "jid wa waid phone number msisdn contact recipient sender from to author participant "
-    "participants user username lid name nickname owner creator receiver peer mobile tel member "
-    "admin customer mention mentions mentioned resource".split()
+    # fmt: off
+    {
+        "jid",
+        "wa",
+        "waid",
+        "phone",
+        "number",
+        "msisdn",
+        "contact",
+        "recipient",
+        "sender",
+        "from",
+        "to",
+        "author",
+        "participant",
+        "participants",
+        "user",
+        "username",
+        "lid",
+        "name",
+        "nickname",
+        "owner",
+        "creator",
+        "receiver",
+        "peer",
+        "mobile",
+        "tel",
+        "member",
+        "admin",
+        "customer",
+        "mention",
+        "mentions",
+        "mentioned",
+        "resource",
+    }
+    # fmt: on
 )
 # What cannot hold the seven digits of the shortest number.
 _NARROW: Final = re.compile(
