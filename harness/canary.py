@@ -89,7 +89,11 @@ def _rows_of(table: Table, present: Collection[str], wa_id: WaId) -> Iterator[Se
     if deleting:
         yield _row(table, columns, {c.name: _whole(c, wa_id) for c in bearing}, _OWN_KEY)
     if masking:
-        named = {c.name: _inside(c, wa_id) for c in masking}
+        # Nothing but a whole number fits into a number, which an operator may want masked.
+        named = {
+            c.name: _whole(c, wa_id) if c.kind.role == "number" else _inside(c, wa_id)
+            for c in masking
+        }
         yield _row(table, columns, named, _MENTION_KEY)
 
 

@@ -34,6 +34,7 @@ from harness.model import (
 )
 from harness.plan import Inspection, Party, Plan, carry_out, in_order, inspect, refuse_hazards
 from harness.stores import StoreSet
+from harness.stores.fitting import fit
 from harness.stores.sweep import Search, Sighting
 
 ATTEMPTS: Final = 6
@@ -140,7 +141,9 @@ class ProvenErasure:
         closure = Closure(canaries.draw())
         manifest = self.manifest
         unsafe = {(hazard.store, hazard.table) for hazard in hazards}
-        seeded = canaries.rows(manifest, store_set.tables(), closure.wa_id, unsafe)
+        tables = store_set.tables()
+        wanted = canaries.rows(manifest, tables, closure.wa_id, unsafe)
+        seeded, _ = fit(store_set, tables, wanted)
         store_set.insert(seeded)
         return Party(Search(manifest, closure, self.key), Masks(closure)), seeded
 
