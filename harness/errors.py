@@ -41,6 +41,8 @@ class PlanChangedError(RefusalError):
 
 class GivenUpError(HarnessError):
     """The run was ended from outside before its commit, and rolled back."""
+
+
 class BusyError(RefusalError):
     """Somebody else is erasing from the same store set; nothing was touched."""
 

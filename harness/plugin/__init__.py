@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import pytest
 
@@ -184,13 +184,14 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def stage(pytestconfig: pytest.Config) -> Stage:
-    """The session's stage: disposable servers, store sets, recorded runs."""
-    return pytestconfig.stash[STAGE]
+    """The session's stage: the stores, disposable or real, and the recorded runs."""
+    return cast("Stage", pytestconfig.stash[STAGE])
 
 
 @pytest.fixture(scope="session")
 def recorded(stage: Stage, engine: EngineChoice, case: Case) -> Recorded:
     """The run of the routine that is judged, in one case on one engine; acted only once."""
+    # A live session has its own engine, and the stores as they are for its only case.
     return stage.recorded(engine, case, stage.request.candidate)
 
 

@@ -174,8 +174,8 @@ def refuse_strays(config: pytest.Config) -> None:
     """
     subjects = subjects_of(config)
     configs = tuple(_configs(config)) if config.getoption("db_env") else ()
-    strays = ("preflight", "rehearse", "audit", "accept_drift", "accept_non_atomic")
-    strays += ("plan", "resume", "treatment", "hold_file", "pseudonym_key", "deadline")
+    strays = ["preflight", "rehearse", "audit", "accept_drift", "accept_non_atomic"]
+    strays += ["plan", "resume", "treatment", "hold_file", "pseudonym_key", "deadline"]
     if subjects or configs or any(config.getoption(name) for name in strays):
         raise RefusalError(
             "Without --live this verifies on disposable servers of its own, and no option for real "

@@ -57,7 +57,7 @@ def render(line: Concluded, stage: LiveStage, *, width: int, colour: bool) -> li
             lines += preflight_screen.render(seen, width=width, colour=colour)
     console.rule()
     console.print(_headline(line, stage))
-    if line.judgement.findings and not line.refusal and stage.mode is not Mode.PREFLIGHT:
+    if line.judgement.findings and not line.refusal:
         console.print(screen.reasons(line.judgement.findings))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(no_wrap=True)
@@ -75,7 +75,7 @@ def _headline(line: Concluded, stage: LiveStage) -> Text:
         text = Text("REFUSED", style="bold yellow")
         return text.append(f"; {rows}; exit {line.exit_status}\n{line.refusal}", "default not bold")
     if stage.mode is Mode.PREFLIGHT:
-        ready = line.judgement.verdict is not Verdict.UNKNOWN or not _blocked(line)
+        ready = line.judgement.verdict is Verdict.CLEAR
         text = Text("READY" if ready else "UNKNOWN", style="bold green" if ready else "bold yellow")
         return text.append(
             f"; {rows}; no row was searched, so this says nothing about anybody; "
@@ -92,10 +92,6 @@ def _headline(line: Concluded, stage: LiveStage) -> Text:
     else:
         said = screen.MEANINGS[verdict]
     return text.append(f"\n{said}; exit {line.exit_status}", "default not bold")
-
-
-def _blocked(line: Concluded) -> bool:
-    return bool(line.judgement.findings)
 
 
 def _facts(line: Concluded, stage: LiveStage) -> Iterator[tuple[str, str]]:
@@ -123,7 +119,7 @@ def _facts(line: Concluded, stage: LiveStage) -> Iterator[tuple[str, str]]:
     if stage.request.key_made:
         yield (
             "key",
-            "a pseudonym key was made for this site: keep it, evidence means nothing without",
+            "made for this site: keep it, pseudonyms mean nothing without it",
         )
     yield "evidence", os.path.relpath(stage.session.folder)
     yield "next", _next(line, stage)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,9 +32,10 @@ from harness.preflight import Preflight, Purpose, look
 from harness.redaction import Redactor
 from harness.run import HARDENED
 from harness.stores import StoreSet, connect
-from harness.stores.exclusion import exclusive
+from harness.stores.exclusion import Exclusion, exclusive
 
 LOCK_WAIT_S: Final = 5.0
+_UNDECLARED: Final = "it is on this server and not in the manifest: treated by default"
 RESUME_WAIT_S: Final = 60.0
 """How long a resumed run waits for the server to let go of the session that was killed."""
 
@@ -221,7 +222,7 @@ class LiveStage:
     def _erase(self, store_set: StoreSet, seen: Preflight) -> None:
         self._require_atomic(store_set)
         config = store_set.config
-        with self._timed("erase"), exclusive(store_set, wait_s=LOCK_WAIT_S) as lock:
+        with self._timed("erase"), self._alone(store_set, LOCK_WAIT_S) as lock:
             self._journal.open(
                 Header(
                     self.session.name,
@@ -250,6 +251,10 @@ class LiveStage:
                 "two commits leaves half an erasure with --accept-non-atomic; nothing was touched."
             )
 
+    def _alone(self, store_set: StoreSet, wait_s: float) -> AbstractContextManager[Exclusion]:
+        """Keep other operators off; the lock has a connection of its own."""
+        return exclusive(store_set.config, tuple(store_set.databases()), wait_s=wait_s)
+
     def _resume(self, store_set: StoreSet) -> None:
         header, progresses = self._journal.read()
         config = store_set.config
@@ -261,7 +266,7 @@ class LiveStage:
         if header.mode not in {Mode.LIVE, Mode.REHEARSE}:
             raise RefusalError("Only a live session or a rehearsal can be resumed.")
         recorded = self._read_histories()
-        with self._timed("resume"), exclusive(store_set, wait_s=RESUME_WAIT_S) as lock:
+        with self._timed("resume"), self._alone(store_set, RESUME_WAIT_S) as lock:
             for progress in progresses:
                 self.history += recorded.get(progress.run, ())
                 if progress.over:
@@ -313,9 +318,9 @@ class LiveStage:
                 self.history.append(fact)
                 history.write(stream, [fact], redactor=self.redactor)
 
-            for drift in seen.drift if seen else ():
-                place = (drift.store, drift.table, drift.column)
-                record(Drifted(mission.run, *place, drift.why, accepted=True))
+            for found in seen.facts.undeclared if seen else ():
+                place = (found.store, found.table, found.column)
+                record(Drifted(mission.run, *place, _UNDECLARED, accepted=True))
             act(LiveRun(mission, record, self._journal, self.guard))
 
     def _history_path(self, run: str) -> Path:

@@ -183,6 +183,10 @@ class Outcome:
             self._doubt("evidence", f"{self._results.lost} Allure results could not be written")
         session = self.stage.session
         write_environment(session, self._environment())
+        if self.stage.mode is Mode.PREFLIGHT:
+            # Nobody was looked for, so there is no verdict about anybody.
+            self._decide(Judgement(Verdict.CLEAR))
+            return
         self._write(judge(self.stage.records()))
         if leaking := session.sweep():
             files = ", ".join(leaking)
@@ -256,8 +260,7 @@ def changes_of(records: History) -> Mapping[str, tuple[TableChange, ...]]:
     tables: dict[str, Counter[tuple[str, str, str]]] = defaultdict(Counter)
     withheld = {one.run for one in records if isinstance(one, Withheld)}
     for one in records:
-        planned = isinstance(one, PlanMade) and one.run in withheld
-        if isinstance(one, Erased) or planned:
+        if isinstance(one, Erased) or (isinstance(one, PlanMade) and one.run in withheld):
             for change in one.tables:
                 place = (change.store, change.table)
                 tables[one.run][*place, "deleted"] += change.deleted_rows

@@ -13,7 +13,6 @@ from harness.stores.protocol import UNSPEAKABLE
 
 _WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _IDENTITIES: Final = frozenset(
-    # fmt: off
     {
         "jid",
         "wa",
@@ -48,7 +47,6 @@ _IDENTITIES: Final = frozenset(
         "mentioned",
         "resource",
     }
-    # fmt: on
 )
 # What cannot hold the seven digits of the shortest number.
 _NARROW: Final = re.compile(
