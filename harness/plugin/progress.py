@@ -33,7 +33,8 @@ class RowsRead:
         self._total = max(total_rows, _LEAST_ROWS)
         self._task = bar.add_task("", total=self._total, rate="") if bar else None
         self._lock = Lock()
-        self.begin("begun")
+        self._phase, self._rows = "", 0
+        self._started_s = self._told_s = time.monotonic()
 
     def begin(self, phase: str) -> None:
         """A phase begins, which reads every row once."""
