@@ -26,6 +26,7 @@ from harness.model import (
     Record,
     RolledBack,
     SeedRow,
+    TableChange,
     TableState,
     Trace,
 )
@@ -37,6 +38,18 @@ ATTEMPTS: Final = 6
 """How often one transaction is tried before others are given up on."""
 _LONGEST_PAUSE_MS: Final = 50
 
+Settle = Callable[[Callable[[], None], Sequence[TableChange]], None]
+"""What is done when all is clear: takes the function that commits, and what was changed.
+
+It runs inside the transaction, and calls the function or raises, which rolls back.
+"""
+
+
+def _at_once(commit: Callable[[], None], changes: Sequence[TableChange]) -> None:
+    """Commit without further ado."""
+    del changes
+    commit()
+
 
 class NotClearError(HarnessError):
     """What was done inside the transaction is not what may be committed."""
@@ -44,7 +57,10 @@ class NotClearError(HarnessError):
 
 @dataclass(frozen=True, slots=True)
 class ProvenErasure:
-    """Erases from one store set; `record` takes facts, `saw` what each pass over the rows saw."""
+    """Erases from one store set; `record` takes facts, `saw` what each pass over the rows saw.
+
+    `settle` commits what is clear; by default, at once.
+    """
 
     run: str
     store_set: StoreSet
@@ -52,6 +68,7 @@ class ProvenErasure:
     key: bytes
     record: Callable[[Record], None]
     saw: Callable[[Moment, Sighting, float], object]
+    settle: Settle = _at_once
 
     def committed(self, number: int, subject: Party) -> bool:
         """Carry the plan out in one round; return whether it was clear and is committed.
@@ -79,7 +96,7 @@ class ProvenErasure:
             except NotClearError as doubt:
                 self.record(RolledBack(self.run, number, str(doubt)))
                 return False
-            store_set.commit()
+            self.settle(store_set.commit, plan.changes)
         duration_s = round(time.monotonic() - started_s, 3)
         self.record(Erased(self.run, number, attempt, duration_s, plan.changes))
         return True
