@@ -17,6 +17,7 @@ FLOORS = (
     "run",
     "judge",
     "history",
+    "proven_call",
     "erasure",
     "plan",
     "routines",
