@@ -135,7 +135,7 @@ class _Calls(ProvenErasure):
             raise NotClearError("the canary was not seen exactly where it was planted")
         _refuse_hazards(hazards, found.sighting)
         self._call(subject)
-        carry_out(store_set, in_order(found.canary_plan, store_set.references()))
+        self._erase_canary(store_set, found.canary_plan)
         earlier = replace(subject.search, earlier=found.sighting)
         since = replace(subject, search=earlier) if subject.search.keep_rows else subject
         left = self._watch(store_set, since, canary, Moment.INSIDE)
@@ -157,6 +157,16 @@ class _Calls(ProvenErasure):
             answer = self.routine.call(int(closure.wa_id.number))
         duration_s = round(time.monotonic() - started_s, 3)
         self.record(Called(self.run, _FORM, answer.affected_rows, duration_s))
+
+    def _erase_canary(self, store_set: StoreSet, plan: Plan) -> None:
+        """Erase the canary, whose rows a routine that was called for the subject left alone."""
+        try:
+            carry_out(store_set, in_order(plan, store_set.references()))
+        except (ConflictError, PlanError):
+            # Nobody else sees these rows, so nobody else can have changed them.
+            raise NotClearError(
+                "the routine changed rows of the canary's, who is somebody else, so it was rolled back"
+            ) from None
 
     @contextmanager
     def _step(self, step: Step) -> Iterator[None]:
