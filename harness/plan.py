@@ -8,7 +8,7 @@ anything is committed. The canary goes through all of it beside the subject.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 
@@ -106,10 +106,24 @@ class _LocatingPass(TablePass):
             yield index, masked
 
 
+class _WatchingPass(TablePass):
+    """A pass that only sees whose a row is, for a subject whom somebody else's routine erases."""
+
+    def locate(self, locator: bytes, row: bytes) -> RowClass:
+        """Search and fingerprint one row."""
+        del locator
+        return self.take(row)
+
+
 class _PairedPass:
     """One pass for two: a row that concerns the canary is the canary's, the rest are not."""
 
-    def __init__(self, store_set: StoreSet, subject: _LocatingPass, canary: _LocatingPass) -> None:
+    def __init__(
+        self,
+        store_set: StoreSet,
+        subject: _LocatingPass | _WatchingPass,
+        canary: _LocatingPass,
+    ) -> None:
         self._split = store_set.split
         self._bare = store_set.bare
         self._canarys = canary.candidate
@@ -158,11 +172,31 @@ class Inspection:
 
 def inspect(store_set: StoreSet, subject: Party, canary: Party) -> Inspection:
     """Locate everything of subject and canary in one pass over every row; see `sweep`."""
+
+    def locating(table: TableSchema) -> _LocatingPass:
+        return _LocatingPass(store_set, table, subject.search, subject.masks)
+
+    return _inspected(store_set, locating, canary)
+
+
+def watch(store_set: StoreSet, search: Search, canary: Party) -> Inspection:
+    """See everything of the subject and locate the canary, in one pass: see `inspect`.
+
+    There is no plan for the subject, which somebody else's routine erases.
+    """
+    return _inspected(store_set, lambda table: _WatchingPass(store_set, table, search), canary)
+
+
+def _inspected(
+    store_set: StoreSet,
+    begin_subject: Callable[[TableSchema], _LocatingPass | _WatchingPass],
+    canary: Party,
+) -> Inspection:
     passes: list[_PairedPass] = []
 
     def begin(table: TableSchema) -> _PairedPass:
-        both = (_LocatingPass(store_set, table, p.search, p.masks) for p in (subject, canary))
-        passes.append(_PairedPass(store_set, *both))
+        canarys = _LocatingPass(store_set, table, canary.search, canary.masks)
+        passes.append(_PairedPass(store_set, begin_subject(table), canarys))
         return passes[-1]
 
     sighting = sweep_with(
@@ -172,7 +206,7 @@ def inspect(store_set: StoreSet, subject: Party, canary: Party) -> Inspection:
     )
     return Inspection(
         sighting=sighting,
-        plan=_plan([passing.subject.plan for passing in passes]),
+        plan=_plan([one.subject.plan for one in passes if isinstance(one.subject, _LocatingPass)]),
         canary_plan=_plan([passing.canary.plan for passing in passes]),
         canary_traces=tuple(trace for passing in passes for trace in passing.canary.traces()),
         masked_rows=sum(passing.subject.masked_rows for passing in passes),

@@ -20,6 +20,7 @@ FLOORS = (
     "judge",
     "journal",
     "history",
+    "proven_call",
     "erasure",
     "plan",
     "witnesses",

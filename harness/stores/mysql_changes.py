@@ -25,8 +25,10 @@ _NUMERIC: Final = re.compile(
 _BINARY: Final = re.compile(r"(tiny|medium|long)?blob|(var)?binary|bit")
 _SELF_UPDATING: Final = re.compile(r"timestamp|datetime")
 
-HAZARDS: Final = """
-    SELECT table_name, concat('its engine ', engine, ' has no transactions')
+NO_TRANSACTIONS: Final = "has no transactions"
+"""How the reason ends for a table whose rows no rollback brings back."""
+HAZARDS: Final = f"""
+    SELECT table_name, concat('its engine ', engine, ' {NO_TRANSACTIONS}')
     FROM information_schema.tables JOIN information_schema.engines USING (engine)
     WHERE table_schema = %s AND table_type = 'BASE TABLE' AND transactions <> 'YES'
     UNION ALL

@@ -1,0 +1,601 @@
+"""A routine called on real stores: committed when all is clear, else every row is as it was."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness import routines
+from harness._tests.test_plan import everything
+from harness.errors import (
+    ConflictError,
+    HarnessError,
+    PlanError,
+    RoutineError,
+    SelfCommittingError,
+    StoreError,
+)
+from harness.identity import Closure, WaId
+from harness.manifest import Manifest
+from harness.masks import Masks
+from harness.model import (
+    Called,
+    CanaryFlown,
+    EngineKind,
+    Erased,
+    Moment,
+    Record,
+    RolledBack,
+    RoutineFailed,
+    SeedRow,
+    Step,
+    TableChange,
+)
+from harness.plan import Party
+from harness.population.cases import showcase
+from harness.population.people import person
+from harness.population.rows import rows_of
+from harness.proven_call import ProvenCall, removed
+from harness.routines import Routine
+from harness.routines.catalog import listed
+from harness.stores import StoreSet, connect
+from harness.stores.aliases import resolve
+from harness.stores.sweep import Search, Sighting, sweep
+
+KEY = b"k" * 32
+RUN = "callrun"
+HOME = "contactStore"
+SUBJECT = person(0)
+WA_ID = WaId(SUBJECT.number)
+FOLDER = Path(__file__).resolve().parent / "routines"
+on_mysql = pytest.mark.parametrize(
+    "kind", [EngineKind.MYSQL], indirect=True, ids=str, scope="session"
+)
+on_postgres = pytest.mark.parametrize(
+    "kind", [EngineKind.POSTGRES], indirect=True, ids=str, scope="session"
+)
+
+
+@pytest.fixture
+def seeded(store_set: StoreSet) -> StoreSet:
+    """The showcase: the subject in every surface."""
+    store_set.insert(rows_of(showcase(SUBJECT)))
+    return store_set
+
+
+class Bench:
+    """One proven call at a time, and what it recorded and saw."""
+
+    def __init__(self, store_set: StoreSet, described: Manifest, folder: Path) -> None:
+        self.store_set = store_set
+        self.described = described
+        self.engine = store_set.config.engine
+        self.folder = folder
+        self.records: list[Record] = []
+        self.seen: dict[Moment, Sighting] = {}
+
+    def of(self, kind: type[Record]) -> list[Record]:
+        """Return the records of one kind."""
+        return [record for record in self.records if isinstance(record, kind)]
+
+    def documented(self) -> Routine:
+        """Return the published routine."""
+        return routines.documented(self.described, self.store_set, RUN)
+
+    def reference(self, edit: Callable[[str], str] = str) -> Routine:
+        """Return the tests' own complete routine, edited, for the set at hand."""
+        path = FOLDER / f"reference_{self.engine.value}.sql"
+        return self.file(edit(path.read_text(encoding="utf-8")))
+
+    def file(self, text: str) -> Routine:
+        """Return the routine of a FILE."""
+        stores = [store.name for store in self.described.stores]
+        if self.engine is EngineKind.MYSQL:
+            names = "|".join(stores)
+            prefix = self.store_set.config.prefix
+            text = re.sub(rf"\b({names})\b", rf"{prefix}\1", text)
+        path = self.folder / "routine.sql"
+        path.write_text(text, encoding="utf-8")
+        file = routines.read(path, stores)
+        return routines.from_file(file, self.described, self.store_set, RUN)
+
+    def call(
+        self,
+        routine: Routine,
+        settle: Callable[[Callable[[], None], object], None] | None = None,
+        *,
+        keep_rows: bool = True,
+    ) -> bool:
+        """Call it once, as a live run would."""
+        self.records.clear()
+        closure = resolve(self.store_set, self.described, Closure(WA_ID))
+        search = Search(self.described, closure, KEY, keep_rows=keep_rows)
+        proven = ProvenCall(
+            run=RUN,
+            store_set=self.store_set,
+            manifest=self.described,
+            key=KEY,
+            record=self.records.append,
+            saw=lambda moment, sighting, _: self.seen.update({moment: sighting}),
+            routine=routine,
+            **({"settle": settle} if settle else {}),
+        )
+        return proven.committed(1, Party(search, Masks(closure)))
+
+
+@pytest.fixture
+def bench(seeded: StoreSet, described: Manifest, tmp_path: Path) -> Iterator[Bench]:
+    """The showcase, and the proof that nothing but rows was ever left changed."""
+    before = listed(seeded, HOME)
+    yield Bench(seeded, described, tmp_path)
+    assert listed(seeded, HOME) == before
+
+
+@pytest.fixture
+def other(seeded: StoreSet, described: Manifest) -> Iterator[StoreSet]:
+    """Somebody else's connection to the same store set."""
+    connected = connect(seeded.config, [store.name for store in described.stores])
+    yield connected
+    connected.close()
+
+
+def test_a_complete_routine_is_committed(bench: Bench) -> None:
+    """A FILE that deletes and masks all there is, is committed, and a fresh sweep finds nothing."""
+    assert bench.call(bench.reference())
+    search = Search(bench.described, resolve(bench.store_set, bench.described, Closure(WA_ID)), KEY)
+    assert sweep(bench.store_set, search).traces == []
+    assert bench.of(RolledBack) == []
+    (called,) = bench.of(Called)
+    (flown,) = bench.of(CanaryFlown)
+    (erased,) = bench.of(Erased)
+    assert flown.planted_cells == flown.seen_cells > 0 == flown.left_cells
+    assert called.form == "number"
+    before = {(one.store, one.table): one for one in bench.seen[Moment.BEFORE].tables}
+    for change in erased.tables:
+        state = before[change.store, change.table]
+        assert change.deleted_rows == state.subject_rows
+        assert change.masked_rows == state.mention_rows
+
+
+def test_what_is_counted_is_what_is_gone(bench: Bench) -> None:
+    """Deleted rows are, table by table, as many as an independent reader misses afterwards."""
+    before = everything(bench.store_set)
+    assert bench.call(bench.reference())
+    after = everything(bench.store_set)
+    (erased,) = bench.of(Erased)
+    counted = {(one.store, one.table): one.deleted_rows for one in erased.tables}
+    assert {
+        place: len(rows) - len(after[place])
+        for place, rows in before.items()
+        if len(rows) != len(after[place])
+    } == {place: count for place, count in counted.items() if count}
+
+
+def test_nobody_else_is_changed(bench: Bench) -> None:
+    """After the commit every row without the subject is there, value for value, and no canary."""
+    before = everything(bench.store_set)
+    assert bench.call(bench.reference())
+    after = everything(bench.store_set)
+    assert "canary" not in repr(after)
+    states = {(one.store, one.table): one for one in bench.seen[Moment.BEFORE].tables}
+    for place, rows in before.items():
+        kept = [row for row in rows if row in after[place]]
+        assert len(kept) >= states[place].bystander_rows
+        assert len(after[place]) == states[place].bystander_rows + states[place].mention_rows
+
+
+def test_the_documented_routine_is_rolled_back(bench: Bench) -> None:
+    """The published routine leaves traces, so that it is rolled back with every row as before."""
+    before = everything(bench.store_set)
+    assert not bench.call(bench.documented(), keep_rows=False)
+    assert everything(bench.store_set) == before
+    (rolled_back,) = bench.of(RolledBack)
+    assert "the subject was still found" in rolled_back.why
+    inside, first = bench.seen[Moment.INSIDE], bench.seen[Moment.BEFORE]
+    assert sum(one.cells for one in inside.traces) < sum(one.cells for one in first.traces)
+
+
+def test_the_documented_routine_is_committed_where_it_is_enough(
+    store_set: StoreSet, described: Manifest, tmp_path: Path
+) -> None:
+    """Where the subject is only where the published map looks, the published routine is committed."""
+    jid = f"{SUBJECT.number}@s.whatsapp.net"
+    store_set.insert(
+        [
+            SeedRow("callbackStore", "queue", {"key_remote_jid": jid, "payload": "{}"}),
+            SeedRow("messageStore", "chats", {"key_remote_jid": jid}),
+            SeedRow("messageStore", "chats", {"key_remote_jid": person(1).jid}),
+        ]
+    )
+    bench = Bench(store_set, described, tmp_path)
+    assert bench.call(bench.documented(), keep_rows=False)
+    (erased,) = bench.of(Erased)
+    assert erased.tables == (
+        TableChange("callbackStore", "queue", 1, 0),
+        TableChange("messageStore", "chats", 1, 0),
+    )
+    assert [len(rows) for rows in everything(store_set).values() if rows] == [1]
+
+
+# --- routines that may not be committed ----------------------------------------------------------
+
+_MYSQL = "USE contactStore;\nDELIMITER $$\nCREATE PROCEDURE p(IN phone BIGINT)\nBEGIN\n{}\nEND$$\n"
+_POSTGRES = (
+    "CREATE FUNCTION public.p(phone bigint) RETURNS void LANGUAGE plpgsql AS $$\n"
+    "BEGIN\n{}\nEND $$;\n"
+)
+
+
+def small(bench: Bench, mysql: str, postgres: str = "") -> Routine:
+    """Return a routine with a body of its own."""
+    if bench.engine is EngineKind.MYSQL:
+        return bench.file(_MYSQL.format(mysql))
+    return bench.file(_POSTGRES.format(postgres or mysql))
+
+
+def before_the_end(statement: str) -> Callable[[str], str]:
+    """Return an edit that runs a statement last of all in the reference."""
+    return lambda text: re.sub(
+        r"\nEND ?\$\$|\nEND\n\$routine\$", lambda found: f"\n  {statement}{found[0]}", text, count=1
+    )
+
+
+MEDDLERS = {
+    "harms a bystander": (
+        before_the_end("UPDATE messageStore.chats SET subject = 'x' WHERE _id > 0 LIMIT 1;"),
+        before_the_end(
+            "UPDATE public.messages SET data = 'x' WHERE key_remote_jid = "
+            "(SELECT max(key_remote_jid) FROM public.messages);"
+        ),
+        "somebody else's row differed",
+    ),
+    "changes whatever it meets": (
+        before_the_end("UPDATE messageStore.chats SET subject = 'x';"),
+        before_the_end("UPDATE public.chats SET subject = 'x';"),
+        "rows of the canary's",
+    ),
+    "deletes a mention": (
+        before_the_end("DELETE FROM jobqueueStore.jobs WHERE _id > 0;"),
+        before_the_end("DELETE FROM public.jobs WHERE parameters NOT LIKE '%441184960%';"),
+        "somebody else's row differed",
+    ),
+    "leaves one column": (
+        lambda text: re.sub(
+            r"DELETE FROM waweb\.contacts\s+WHERE wa_id = own_number OR wa_id = other_number",
+            "DELETE FROM waweb.contacts WHERE FALSE",
+            text,
+        ),
+        lambda text: re.sub(
+            r"DELETE FROM public\.contacts\s+WHERE wa_id = own_number OR wa_id = other_number",
+            "DELETE FROM public.contacts WHERE FALSE",
+            text,
+        ),
+        "the subject was still found",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MEDDLERS)
+def test_what_is_not_clear_is_rolled_back(bench: Bench, name: str) -> None:
+    """A FILE that harms one row of others, or leaves one column, leaves every row as before."""
+    on_the_one, on_the_other, why = MEDDLERS[name]
+    edit = on_the_one if bench.engine is EngineKind.MYSQL else on_the_other
+    before = everything(bench.store_set)
+    assert not bench.call(bench.reference(edit))
+    assert everything(bench.store_set) == before
+    (rolled_back,) = bench.of(RolledBack)
+    assert why in rolled_back.why
+    assert bench.of(Erased) == []
+
+
+def test_a_routine_that_fails_half_way_is_rolled_back(bench: Bench) -> None:
+    """A FILE that errs after it deleted is recorded with the code, every row as before."""
+    before = everything(bench.store_set)
+    routine = small(
+        bench,
+        "DELETE FROM messageStore.messages; DELETE FROM messageStore.nowhere;",
+        "DELETE FROM public.messages; DELETE FROM public.nowhere;",
+    )
+    assert not bench.call(routine)
+    assert everything(bench.store_set) == before
+    (failed,) = bench.of(RoutineFailed)
+    assert failed.step is Step.CALL
+    assert failed.code in {"1146", "42P01"}
+    assert len(bench.of(RolledBack)) == 1
+
+
+@on_mysql
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "COMMIT;",
+        "ROLLBACK;",
+        "START TRANSACTION;",
+        "CREATE TABLE archive (a INT);",
+        "TRUNCATE TABLE messageStore.messages;",
+        "ALTER TABLE messageStore.messages ADD COLUMN x INT;",
+    ],
+)
+def test_a_routine_that_commits_is_refused(bench: Bench, statement: str) -> None:
+    """On MySQL a COMMIT, or DDL that commits by the way, is stopped, every row as before."""
+    before = everything(bench.store_set)
+    with pytest.raises(SelfCommittingError, match="commits by itself"):
+        bench.call(small(bench, f"DELETE FROM messageStore.messages; {statement}"))
+    assert everything(bench.store_set) == before
+    assert bench.of(Erased) == []
+
+
+@on_mysql
+def test_a_commit_that_is_hushed_up_does_nothing(bench: Bench) -> None:
+    """A MySQL routine that goes on after its COMMIT was refused has committed nothing."""
+    before = everything(bench.store_set)
+    hushed = (
+        "DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END;\n"
+        "DELETE FROM messageStore.messages; COMMIT; ROLLBACK;"
+    )
+    assert not bench.call(small(bench, hushed))
+    assert everything(bench.store_set) == before
+
+
+@on_postgres
+def test_a_function_that_commits_is_refused(bench: Bench) -> None:
+    """On PostgreSQL a COMMIT inside is stopped, every row as before."""
+    before = everything(bench.store_set)
+    with pytest.raises(SelfCommittingError, match="commits by itself"):
+        bench.call(small(bench, "", "DELETE FROM public.messages; COMMIT;"))
+    assert everything(bench.store_set) == before
+
+
+@on_postgres
+def test_connections_of_its_own_are_refused(bench: Bench) -> None:
+    """On PostgreSQL a function that opens connections beside postgres_fdw is not called."""
+    with pytest.raises(SelfCommittingError, match="connections of its own"):
+        bench.call(small(bench, "", "PERFORM dblink_exec('x', 'y');"))
+    assert bench.records == []
+
+
+@on_postgres
+@pytest.mark.parametrize(
+    "statement",
+    ["CREATE TABLE public.archive (a int);", "CREATE VIEW public.seen AS SELECT 1;"],
+)
+def test_objects_made_for_good_are_refused(bench: Bench, statement: str) -> None:
+    """On PostgreSQL a function that makes objects is rolled back with them, every row as before."""
+    before = everything(bench.store_set)
+    with suppress(PlanError):
+        assert not bench.call(bench.reference(before_the_end(statement)))
+    assert bench.of(Erased) == []
+    assert everything(bench.store_set) == before
+
+
+@on_postgres
+def test_settings_that_a_function_leaves_do_not_blind_the_sweep(bench: Bench) -> None:
+    """What a routine sets for its session is set back before the sweep: it is committed as ever."""
+    statements = "SET bytea_output = escape; SET search_path = pg_catalog; SET DateStyle = German;"
+    assert bench.call(bench.reference(before_the_end(statements)))
+
+
+@on_mysql
+def test_settings_that_a_procedure_leaves_do_not_blind_the_sweep(bench: Bench) -> None:
+    """A row limit that a routine leaves behind hides no row from the sweep inside."""
+    before = everything(bench.store_set)
+    assert not bench.call(small(bench, "SET SESSION sql_select_limit = 0;"))
+    assert everything(bench.store_set) == before
+    (rolled_back,) = bench.of(RolledBack)
+    assert "the subject was still found" in rolled_back.why
+
+
+@on_mysql
+def test_tables_without_transactions_are_refused(bench: Bench) -> None:
+    """Where any table of the set has no transactions the routine is not called."""
+    bench.store_set.execute("waweb", "CREATE TABLE memos (a INT) ENGINE=MyISAM")
+    try:
+        with pytest.raises(PlanError, match="memos: its engine MyISAM has no transactions"):
+            bench.call(bench.reference())
+    finally:
+        bench.store_set.execute("waweb", "DROP TABLE memos")
+    assert bench.of(Called) == []
+
+
+# --- others, meanwhile ---------------------------------------------------------------------------
+
+
+def test_it_is_the_callers_to_commit(bench: Bench) -> None:
+    """What settles gets the counts and the function that commits; raising, it rolls back."""
+    before = everything(bench.store_set)
+    handed: list[object] = []
+
+    def decline(commit: Callable[[], None], changes: object) -> None:
+        handed.extend((commit, changes))
+        raise HarnessError("not now")
+
+    with pytest.raises(HarnessError, match="not now"):
+        bench.call(bench.reference(), decline)
+    assert everything(bench.store_set) == before
+    assert bench.of(Erased) == []
+    assert isinstance(handed[1], tuple)
+    assert sum(change.deleted_rows for change in handed[1]) > 0
+
+
+def test_nothing_is_seen_before_the_commit(bench: Bench, other: StoreSet) -> None:
+    """Until it is committed another connection sees every row as before, and no canary."""
+    before = everything(other)
+    between: list[object] = []
+
+    def look(commit: Callable[[], None], changes: object) -> None:
+        del changes
+        between.append(everything(other))
+        commit()
+
+    assert bench.call(bench.reference(), look)
+    assert between == [before]
+    assert everything(other) != before
+
+
+def test_a_writer_of_other_rows_goes_on(bench: Bench, other: StoreSet) -> None:
+    """Somebody who adds rows while the transaction is open need not wait for it, and keeps them."""
+
+    def write(commit: Callable[[], None], changes: object) -> None:
+        del changes
+        for number in range(5):
+            jid = person(200 + number).jid
+            other.insert([SeedRow("messageStore", "chats", {"key_remote_jid": jid})])
+        commit()
+
+    assert bench.call(bench.reference(), write)
+    jids = [row for row in everything(other)["messageStore", "chats"] if "chats" not in row]
+    assert sum(person(200 + number).jid in repr(jids) for number in range(5)) == 5
+
+
+@on_mysql
+def test_rows_that_nobody_had_seen_are_not_deleted(bench: Bench, other: StoreSet) -> None:
+    """A row that came after the snapshot and fell to the routine's DELETE is brought back."""
+    row = SeedRow("messageStore", "chats", {"key_remote_jid": person(300).jid})
+    routine = bench.reference(
+        before_the_end("DELETE FROM messageStore.chats WHERE key_remote_jid LIKE 'late%';")
+    )
+    row = replace(row, values={"key_remote_jid": "late@broadcast"})
+    called = routine.call
+
+    def late(value: int) -> object:
+        with suppress(StoreError):
+            other.insert([row])
+        return called(value)
+
+    routine.call = late  # type: ignore[method-assign]
+    with pytest.raises(ConflictError, match="rows that nobody had seen"):
+        bench.call(routine)
+    assert "late@broadcast" in repr(everything(other)["messageStore", "chats"])
+    assert bench.of(Erased) == []
+
+
+def test_a_killed_session_changes_nothing(bench: Bench, other: StoreSet) -> None:
+    """A session that is killed between the call and the commit leaves every row as before."""
+    before = everything(bench.store_set)
+
+    def kill(commit: Callable[[], None], changes: object) -> None:
+        del changes
+        if bench.engine is EngineKind.MYSQL:
+            own = {row[0] for row in other.query(HOME, "SELECT connection_id()")}
+            own |= {row[0] for row in bench.store_set.query(HOME, "SELECT connection_id()")}
+            for number, *_ in other.query(HOME, "SHOW PROCESSLIST"):
+                if number not in own:
+                    with suppress(StoreError):
+                        other.execute(HOME, f"KILL {number}")
+        else:
+            sql = (
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+                "state = 'idle in transaction' AND datname = current_database()"
+            )
+            other.query(HOME, sql)
+        commit()
+
+    with pytest.raises(HarnessError):
+        bench.call(bench.reference(), kill)
+    assert everything(other) == before
+    assert bench.of(Erased) == []
+
+
+# --- what is left ----------------------------------------------------------------------------------
+
+
+@on_mysql
+def test_what_a_killed_run_left_is_removed_by_name(bench: Bench) -> None:
+    """A procedure that was left behind is found by the run's token, and only that one goes."""
+    bench.documented().install()
+    bench.store_set.execute(HOME, f"CREATE PROCEDURE bystander_{RUN}() SELECT 1")
+    try:
+        assert removed(bench.store_set, "another") == 0
+        assert removed(bench.store_set, RUN) == 1
+        assert removed(bench.store_set, RUN) == 0
+        assert bench.store_set.query(HOME, "SHOW PROCEDURE STATUS LIKE 'bystander%'")
+    finally:
+        bench.store_set.execute(HOME, f"DROP PROCEDURE bystander_{RUN}")
+
+
+@on_postgres
+def test_nothing_is_there_to_be_left(bench: Bench, other: StoreSet) -> None:
+    """On PostgreSQL nobody else sees the function, its servers or its password at any time."""
+    before = listed(other, HOME)
+
+    def look(commit: Callable[[], None], changes: object) -> None:
+        del commit, changes
+        assert listed(other, HOME) == before
+        raise HarnessError("seen")
+
+    with pytest.raises(HarnessError, match="seen"):
+        bench.call(bench.reference(), look)
+    assert removed(bench.store_set, RUN) == 0
+
+
+# --- PostgreSQL: the way to the other stores -------------------------------------------------------
+
+
+@on_postgres
+def test_what_the_stand_ins_send_is_what_a_direct_reading_sends(bench: Bench) -> None:
+    """Through foreign tables every table has the same rows, digests and traces as read directly."""
+    store_set = bench.store_set
+    store_set.execute("waweb", "CREATE TYPE mood AS ENUM ('glad', 'sad')")
+    store_set.execute("waweb", "CREATE DOMAIN short AS varchar(20)")
+    store_set.execute(
+        "waweb",
+        "CREATE TABLE odd (a mood, b short, c boolean, d numeric(10,2), e timestamptz, f jsonb, "
+        "g double precision, h real, i inet, j integer[], k interval, l char(8), m mood[], n bytea,"
+        "o uuid, p date, q json)",
+    )
+    try:
+        store_set.execute(
+            "waweb",
+            "INSERT INTO odd VALUES ('sad', ' x ', true, 1.50, '2020-01-02 03:04:05.678+02', "
+            "'{\"b\": 1, \"a\": [2]}', 0.1, 0.1, '10.0.0.1/8', '{1,NULL,3}', '1 day 2 hours', 'ab',"
+            "'{glad,sad}', '\\x00ff', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '0044-03-15 BC', "
+            "'{ \"x\" :  1}'), (NULL)",
+        )
+        closure = resolve(store_set, bench.described, Closure(WA_ID))
+        direct = sweep(store_set, Search(bench.described, closure, KEY, keep_rows=True))
+        bench.call(bench.documented())
+        through = bench.seen[Moment.BEFORE]
+        assert through.tables == direct.tables
+        assert through.traces == direct.traces
+        assert through.row_digests == direct.row_digests
+    finally:
+        store_set.execute("waweb", "DROP TABLE odd; DROP TYPE mood; DROP DOMAIN short")
+
+
+@on_postgres
+def test_a_hosts_own_foreign_tables_are_used(bench: Bench) -> None:
+    """A FILE that relies on the host's foreign tables is swept through their server, and they stay."""
+    config, databases = bench.store_set.config, bench.store_set.databases()
+    make = [
+        "CREATE EXTENSION postgres_fdw",
+        *(
+            f"CREATE SERVER {name} FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host "
+            f"'{config.hostname}', port '{config.port}', dbname '{databases['waweb']}'); "
+            f"CREATE USER MAPPING FOR CURRENT_USER SERVER {name} OPTIONS (user "
+            f"'{config.username}', password '{config.password.reveal()}')"
+            for name in ("hosts", "others")
+        ),
+        "CREATE FOREIGN TABLE contacts (wa_id varchar(256)) SERVER hosts",
+    ]
+    bench.store_set.clear()
+    bench.store_set.insert([SeedRow("waweb", "contacts", {"wa_id": SUBJECT.number})])
+    body = "DELETE FROM contacts WHERE wa_id = phone::text;"
+    for statement in make:
+        bench.store_set.execute(HOME, statement)
+    try:
+        assert bench.call(small(bench, "", body))
+        bench.store_set.execute(
+            HOME,
+            "CREATE FOREIGN TABLE people (wa_id varchar(256)) SERVER others "
+            "OPTIONS (table_name 'contacts')",
+        )
+        two = small(bench, "", f"{body} DELETE FROM people;")
+        with pytest.raises(RoutineError, match="2 foreign servers for waweb"):
+            bench.call(two)
+    finally:
+        bench.store_set.execute(HOME, "DROP EXTENSION postgres_fdw CASCADE")
