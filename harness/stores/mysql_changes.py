@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from harness.model import ColumnSchema, TableSchema
-from harness.stores.mysql_veil import Veil, is_text, is_too_long
+from harness.stores.mysql_veil import MySqlVeil, is_text, is_too_long
 
 Cells = Sequence[bytes | None]
 Escape = Callable[[str], str]
@@ -72,7 +72,7 @@ class Statements:
         self._source = source
         self._table = table
         self._escape = escape
-        self._veil = Veil()
+        self._veil = MySqlVeil()
         self._key = [
             index for index, column in enumerate(table.columns) if column.name in table.key
         ]
@@ -117,9 +117,10 @@ class Statements:
 
     def _key_equals(self, index: int, cell: bytes | None) -> str:
         column, value = self._table.columns[index], cell or b""
-        literal = self._literal(index, value)
         if is_text(column):
-            literal = self._veil.text(value, column.collation)
+            literal = self._veil.compared_text(value, column.collation)
+        else:
+            literal = self._literal(index, value)
         return f"{quoted(column.name)} = {literal}"
 
     def _same(self, index: int, cell: bytes | None) -> str:
@@ -135,7 +136,7 @@ class Statements:
         return f"CAST({whole} AS BINARY) = {self._veil.binary(cell)}"
 
     def _literal(self, index: int, cell: bytes) -> str:
-        """Return a value as it is to be stored; keys of text want their collation besides."""
+        """Return a value as it is stored; to compare a text takes its collation besides."""
         column = self._table.columns[index]
         if _is(_NUMERIC, column):
             return self._veil.number(cell, column)
@@ -144,7 +145,7 @@ class Statements:
         if _is(_BINARY, column):
             return self._veil.binary(cell)
         if is_text(column) and not is_too_long(cell):
-            return self._veil.text(cell)
+            return self._veil.stored_text(cell)
         return self._escape(cell.decode("utf-8"))
 
 

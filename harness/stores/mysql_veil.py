@@ -1,14 +1,9 @@
-"""Values in statements, written so that nobody reads a number in the logs that keep statements.
+"""Veiled values as MySQL reads them: computed once, compared in the column's own collation.
 
-A row's key can be the subject's number, and what names the key stays in the general log, the
-slow log and a binary log of statements. So a value is written as letters that stand for its
-hexadecimal digits, and the server puts the digits back. This hides nothing from somebody who
-runs the statement again: it keeps numbers out of what is read, searched and shipped elsewhere.
-
-The server computes the value once, as a constant, and compares it in the column's own
-collation, so it uses the same index and locks the same rows as for the plain value. REPLACE and
-UNHEX give the same result on every replica. AES_DECRYPT would not do: it depends on a setting
-that is not replicated, and is unsafe under statement-based logging.
+The server takes such an expression for the constant that it is, so it uses the same index and
+locks the same rows as for the plain value. REPLACE and UNHEX give the same result on every
+replica. AES_DECRYPT would not do: it depends on a setting that is not replicated, and is
+unsafe under statement-based logging.
 
 Source: MySQL reference manual, "Determination of Safe and Unsafe Statements in Binary Logging".
 """
@@ -16,51 +11,43 @@ Source: MySQL reference manual, "Determination of Safe and Unsafe Statements in 
 from __future__ import annotations
 
 import re
-import secrets
 from typing import Final
 
 from harness.model import ColumnSchema
+from harness.stores.veil import DIGITS, Veil
 
-_DIGITS: Final = "0123456789ABCDEF"
-_LETTERS: Final = "ghijklmnopqrstuv"
-"""None of them is a hexadecimal digit, so that none is replaced twice."""
 _SHORTEST_NUMBER_DIGITS: Final = 7
-_LONGEST_LITERAL_BYTES: Final = 256 * 1024
+_LONGEST_TEXT_BYTES: Final = 256 * 1024
 """What is longer may need all of the server's max_allowed_packet as it is."""
-_TEXT: Final = re.compile(r"(var)?char|(tiny|medium|long)?text")
+_TEXT: Final = re.compile(r"(var)?char|(tiny|medium|long)?text|json")
 _DECIMAL: Final = re.compile(r"(?:decimal|numeric)\((\d+,\d+)\)")
 _WHOLE: Final = re.compile(r"(tiny|small|medium|big)?int|integer")
 
 
-class Veil:
-    """One way of writing digits as letters; each statement's own shows beside what it hides."""
+class MySqlVeil:
+    """Writes values as expressions that are theirs again on the server."""
 
     def __init__(self) -> None:
-        letters = list(_LETTERS)
-        secrets.SystemRandom().shuffle(letters)
-        self._written = str.maketrans(_DIGITS.lower(), "".join(letters))
-        self._head = "UNHEX(" + "REPLACE(" * len(letters)
-        restored = (
-            f",'{letter}','{digit}')" for letter, digit in zip(letters, _DIGITS, strict=True)
-        )
-        self._tail = "".join(restored) + ")"
+        self._veil = Veil()
+        pairs = zip(self._veil.letters, DIGITS, strict=True)
+        self._head = "UNHEX(" + "REPLACE(" * len(DIGITS)
+        self._tail = "".join(f",'{letter}','{digit}')" for letter, digit in pairs) + ")"
 
     def binary(self, cell: bytes) -> str:
         """Return the expression of a binary string."""
-        return f"{self._head}'{cell.hex().translate(self._written)}'{self._tail}"
+        return f"{self._head}'{self._veil.write(cell)}'{self._tail}"
 
-    def text(self, cell: bytes, collation: str = "") -> str:
-        """Return the expression of a text given in UTF-8, to be compared in a collation.
+    def stored_text(self, cell: bytes) -> str:
+        """Return the expression of a text given in UTF-8; to be stored, it is as a literal is."""
+        return f"CONVERT({self.binary(cell)} USING utf8mb4)"
 
-        Without a collation it is to be stored, and the server converts it as it does a literal.
-        """
-        expression = f"CONVERT({self.binary(cell)} USING utf8mb4)"
-        if not collation:
-            return expression
+    def compared_text(self, cell: bytes, collation: str) -> str:
+        """Return the expression of a text given in UTF-8, to be compared in a collation."""
         charset = collation.partition("_")[0]
+        text = self.stored_text(cell)
         if charset != "utf8mb4":
-            expression = f"CONVERT({expression} USING {charset})"
-        return f"{expression} COLLATE {collation}"
+            text = f"CONVERT({text} USING {charset})"
+        return f"{text} COLLATE {collation}"
 
     def number(self, cell: bytes, column: ColumnSchema) -> str:
         """Return the expression of a number; one too short to be anybody's is left readable."""
@@ -77,10 +64,10 @@ class Veil:
 
 
 def is_text(column: ColumnSchema) -> bool:
-    """Tell whether a column holds text of any length, compared in a collation."""
-    return bool(column.collation) and _TEXT.match(column.type_name.lower()) is not None
+    """Tell whether a column holds text of any length."""
+    return _TEXT.match(column.type_name.lower()) is not None
 
 
 def is_too_long(cell: bytes) -> bool:
     """Tell whether a text might not fit into a packet if it were written longer than it is."""
-    return len(cell) > _LONGEST_LITERAL_BYTES
+    return len(cell) > _LONGEST_TEXT_BYTES
