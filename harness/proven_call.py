@@ -165,7 +165,8 @@ class _Calls(ProvenErasure):
         except (ConflictError, PlanError):
             # Nobody else sees these rows, so nobody else can have changed them.
             raise NotClearError(
-                "the routine changed rows of the canary's, who is somebody else, so it was rolled back"
+                "the routine changed rows of the canary's, who is somebody else, so it was rolled "
+                "back"
             ) from None
 
     @contextmanager

@@ -320,7 +320,7 @@ class LiveStage:
             engine=_label(store_set),
             key=request.key,
             routine=request.candidate,
-            routine_digest=request.file.sha256 if request.file else "",
+            file=request.file,
             holds=request.holds,
             plans=request.plans,
             require_alone=alone or (lambda: None),

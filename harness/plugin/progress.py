@@ -64,8 +64,8 @@ class RowsRead:
         rate = self._rate(now_s)
         left_s = max(self._total - self._rows, 0) / rate
         return (
-            f"          {self._phase}: {self._rows:,} of about {self._total:,} rows, {rate:,.0f} rows/s, "
-            f"about {left_s:.0f} s left"
+            f"          {self._phase}: {self._rows:,} of about {self._total:,} rows, "
+            f"{rate:,.0f} rows/s, about {left_s:.0f} s left"
         )
 
 

@@ -10,7 +10,7 @@ Source: MySQL reference manual, "XA Transaction States".
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -38,7 +38,7 @@ class BranchStoreSet(MySqlStoreSet):
     """A store set whose transaction nothing inside can end; see `harness.stores.protocol`."""
 
     def __init__(self, config: RunConfig, stores: Sequence[str]) -> None:
-        super().__init__(config, stores, one_at_a_time=True)
+        super().__init__(config, stores, one_at_a_time=True, quiet=True)
         self._branch = ""
         self._deleted_rows = 0
 
@@ -58,11 +58,13 @@ class BranchStoreSet(MySqlStoreSet):
                 self._in_transaction = False
                 self._abandon()
 
-    def commit(self) -> None:
+    def commit(self, committed: Callable[[str], object] | None = None) -> None:
         """Commit the branch in one phase."""
         self._run(f"XA END '{self._branch}'")
         self._run(f"XA COMMIT '{self._branch}' ONE PHASE")
         self._in_transaction = False
+        for store in self.commit_order() if committed else ():
+            (committed or str)(store)
 
     def _abandon(self) -> None:
         """Roll back; a connection that cannot is replaced, and the server rolls it back."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
@@ -81,7 +81,7 @@ class ForeignStoreSet(PostgresStoreSet):
     """
 
     def __init__(self, config: RunConfig, stores: Sequence[str], home: str, run: str) -> None:
-        super().__init__(config, stores)
+        super().__init__(config, stores, quiet=True)
         self._home = home
         self._run_token = run
         self._schema = f"erasure_{run}_others"
@@ -108,7 +108,7 @@ class ForeignStoreSet(PostgresStoreSet):
                 self._in_transaction = False
                 self.close()
 
-    def commit(self) -> None:
+    def commit(self, committed: Callable[[str], object] | None = None) -> None:
         """Commit: postgres_fdw does so store by store, this session's own last.
 
         Raises:
@@ -125,6 +125,8 @@ class ForeignStoreSet(PostgresStoreSet):
                 f"{self._home} least likely ({error}): erase again, what is gone stays gone."
             ) from None
         self._in_transaction = False
+        for store in (*others, self._home) if committed else ():
+            (committed or str)(store)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
