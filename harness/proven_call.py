@@ -27,6 +27,7 @@ from harness.model import (
     EngineKind,
     Erased,
     Hazard,
+    LeftBehind,
     Moment,
     Record,
     RolledBack,
@@ -83,19 +84,23 @@ class ProvenCall:
             StoreError: The server refused or went away; nothing was changed.
         """
         around = enclosure(self.routine, self.store_set, self.run)
-        with around.opened():
-            calls = _Calls(
-                run=self.run,
-                store_set=around.session,
-                manifest=self.manifest,
-                key=self.key,
-                record=self.record,
-                saw=self.saw,
-                settle=self.settle,
-                routine=self.routine,
-                around=around,
-            )
-            return calls.committed(number, subject)
+        calls = _Calls(
+            run=self.run,
+            store_set=around.session,
+            manifest=self.manifest,
+            key=self.key,
+            record=self.record,
+            saw=self.saw,
+            settle=self.settle,
+            routine=self.routine,
+            around=around,
+        )
+        try:
+            with around.opened():
+                return calls.committed(number, subject)
+        finally:
+            for kind, count in around.left_behind:
+                self.record(LeftBehind(self.run, kind, count))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,8 +170,8 @@ class _Calls(ProvenErasure):
         except (ConflictError, PlanError):
             # Nobody else sees these rows, so nobody else can have changed them.
             raise NotClearError(
-                "the routine changed rows of the canary's, who is somebody else, so it was rolled "
-                "back"
+                "the routine changed rows of the canary's, for whom it was not called, so it was "
+                "rolled back"
             ) from None
 
     @contextmanager

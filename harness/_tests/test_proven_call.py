@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
-from harness import routines
+from harness import canary, config, routines
+from harness._tests.conftest import PREFIX
 from harness._tests.test_plan import everything
+from harness.config import RunConfig
 from harness.errors import (
-    ConflictError,
     HarnessError,
     PlanError,
     RoutineError,
@@ -24,17 +27,23 @@ from harness.identity import Closure, WaId
 from harness.manifest import Manifest
 from harness.masks import Masks
 from harness.model import (
+    STOPPED,
+    Answer,
     Called,
     CanaryFlown,
+    EngineChoice,
     EngineKind,
     Erased,
+    LeftBehind,
     Moment,
     Record,
     RolledBack,
     RoutineFailed,
+    Secret,
     SeedRow,
     Step,
     TableChange,
+    TableSchema,
 )
 from harness.plan import Party
 from harness.population.cases import showcase
@@ -43,10 +52,14 @@ from harness.population.rows import rows_of
 from harness.proven_call import ProvenCall, removed
 from harness.routines import Routine
 from harness.routines.catalog import listed
+from harness.servers import launch
 from harness.stores import StoreSet, connect
 from harness.stores.aliases import resolve
+from harness.stores.mysql_branch import BranchStoreSet
+from harness.stores.postgres_foreign import ForeignStoreSet
 from harness.stores.sweep import Search, Sighting, sweep
 
+T = TypeVar("T")
 KEY = b"k" * 32
 RUN = "callrun"
 HOME = "contactStore"
@@ -79,7 +92,7 @@ class Bench:
         self.records: list[Record] = []
         self.seen: dict[Moment, Sighting] = {}
 
-    def of(self, kind: type[Record]) -> list[Record]:
+    def of(self, kind: type[T]) -> list[T]:
         """Return the records of one kind."""
         return [record for record in self.records if isinstance(record, kind)]
 
@@ -115,7 +128,14 @@ class Bench:
         self.records.clear()
         closure = resolve(self.store_set, self.described, Closure(WA_ID))
         search = Search(self.described, closure, KEY, keep_rows=keep_rows)
-        proven = ProvenCall(
+        proven = self.proven(routine)
+        if settle:
+            proven = replace(proven, settle=settle)
+        return proven.committed(1, Party(search, Masks(closure)))
+
+    def proven(self, routine: Routine) -> ProvenCall:
+        """Return the call."""
+        return ProvenCall(
             run=RUN,
             store_set=self.store_set,
             manifest=self.described,
@@ -123,9 +143,7 @@ class Bench:
             record=self.records.append,
             saw=lambda moment, sighting, _: self.seen.update({moment: sighting}),
             routine=routine,
-            **({"settle": settle} if settle else {}),
         )
-        return proven.committed(1, Party(search, Masks(closure)))
 
 
 @pytest.fixture
@@ -250,7 +268,7 @@ MEDDLERS = {
         before_the_end("UPDATE messageStore.chats SET subject = 'x' WHERE _id > 0 LIMIT 1;"),
         before_the_end(
             "UPDATE public.messages SET data = 'x' WHERE key_remote_jid = "
-            "(SELECT max(key_remote_jid) FROM public.messages);"
+            "(SELECT min(key_remote_jid) FROM public.messages WHERE key_remote_jid NOT LIKE '44118%');"
         ),
         "somebody else's row differed",
     ),
@@ -402,6 +420,204 @@ def test_tables_without_transactions_are_refused(bench: Bench) -> None:
     assert bench.of(Called) == []
 
 
+TRIGGERS = {
+    EngineKind.MYSQL: (
+        "CREATE TRIGGER tr AFTER DELETE ON receipts FOR EACH ROW SET @x = 1",
+        "DROP TRIGGER tr",
+    ),
+    EngineKind.POSTGRES: (
+        (
+            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; "
+            "CREATE TRIGGER tr AFTER DELETE ON receipts FOR EACH ROW EXECUTE PROCEDURE f()"
+        ),
+        "DROP FUNCTION f() CASCADE",
+    ),
+}
+
+
+def test_a_trigger_on_what_holds_the_subject_is_refused(bench: Bench) -> None:
+    """Where a trigger fires on a table that holds the subject the routine is not called."""
+    make, undo = TRIGGERS[bench.engine]
+    before = everything(bench.store_set)
+    bench.store_set.execute("messageStore", make)
+    try:
+        with pytest.raises(PlanError, match="receipts: a trigger fires"):
+            bench.call(bench.reference())
+    finally:
+        bench.store_set.execute("messageStore", undo)
+    assert bench.of(Called) == []
+    assert everything(bench.store_set) == before
+
+
+def test_a_routine_that_does_not_end_is_stopped(bench: Bench) -> None:
+    """What has not ended in time is stopped and recorded as such, every row as before."""
+    before = everything(bench.store_set)
+    routine = small(
+        bench,
+        "DELETE FROM messageStore.messages; DO SLEEP(600);",
+        "DELETE FROM public.messages; PERFORM pg_sleep(600);",
+    )
+    routine.limit_s = 1.0
+    assert not bench.call(routine)
+    (failed,) = bench.of(RoutineFailed)
+    assert failed.code == STOPPED
+    assert everything(bench.store_set) == before
+
+
+def test_a_blind_sweep_is_rolled_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the canary is not seen exactly as planted the routine is not called at all."""
+    before = everything(bench.store_set)
+    planted = canary.planted
+    monkeypatch.setattr(canary, "planted", lambda seeded: planted(seeded)[1:])
+    assert not bench.call(bench.reference())
+    assert everything(bench.store_set) == before
+    assert bench.of(Called) == []
+    (rolled_back,) = bench.of(RolledBack)
+    assert "the canary was not seen" in rolled_back.why
+
+
+def test_a_table_that_cannot_be_searched_is_rolled_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a table cannot be read inside the transaction all is rolled back."""
+    before = everything(bench.store_set)
+    kind = BranchStoreSet if bench.engine is EngineKind.MYSQL else ForeignStoreSet
+    scan = kind.scan
+
+    def blind(self: StoreSet, table: TableSchema, *given: Any, **named: Any) -> int:
+        if table.name == "jobs" and bench.of(Called):
+            raise StoreError("not today")
+        return scan(self, table, *given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(kind, "scan", blind)
+    assert not bench.call(bench.reference())
+    assert everything(bench.store_set) == before
+    (rolled_back,) = bench.of(RolledBack)
+    assert "could not be searched" in rolled_back.why
+
+
+def test_a_second_round_calls_again(bench: Bench) -> None:
+    """The same call serves for rows that came too late for the first round."""
+    routine = bench.reference()
+    assert bench.call(routine)
+    jid = f"{SUBJECT.number}@s.whatsapp.net"
+    bench.store_set.insert([SeedRow("messageStore", "chats", {"key_remote_jid": jid})])
+    assert bench.call(routine)
+    (erased,) = bench.of(Erased)
+    # What was masked in the first round is a bystander's to the second.
+    assert erased.tables == (TableChange("messageStore", "chats", 1, 0),)
+
+
+def test_many_rows_are_committed(bench: Bench) -> None:
+    """Twenty thousand messages of others, and hundreds of the subject's, are told apart."""
+    jid, others = f"{SUBJECT.number}@s.whatsapp.net", person(7).jid
+    columns = ("key_remote_jid", "key_from_me", "key_id", "data")
+    bench.store_set.load(
+        "messageStore",
+        "messages",
+        columns,
+        ((jid if n % 50 == 0 else others, 0, f"key {n}", f"row {n}") for n in range(20_000)),
+    )
+    before = everything(bench.store_set)
+    assert bench.call(bench.reference())
+    (erased,) = bench.of(Erased)
+    deleted = {(one.store, one.table): one.deleted_rows for one in erased.tables}
+    assert deleted["messageStore", "messages"] >= 400
+    after = everything(bench.store_set)["messageStore", "messages"]
+    assert (
+        len(after) == len(before["messageStore", "messages"]) - deleted["messageStore", "messages"]
+    )
+
+
+def test_other_databases_than_the_sets_are_refused(bench: Bench) -> None:
+    """A routine that reaches a database that is not swept is not called."""
+    database = "billing_of_somebody"
+    bench.store_set.execute(HOME, f"CREATE DATABASE {database}")
+    try:
+        if bench.engine is EngineKind.MYSQL:
+            text = _MYSQL.format(f"DELETE FROM {database}.bills;")
+        else:
+            text = (
+                f"CREATE SERVER away FOREIGN DATA WRAPPER postgres_fdw OPTIONS (dbname '{database}');"
+                "CREATE FOREIGN TABLE bills (a int) SERVER away;\n"
+                + _POSTGRES.format("DELETE FROM bills;")
+            )
+        with pytest.raises(RoutineError, match="1 databases that are none of this store set's"):
+            bench.call(bench.file(text))
+    finally:
+        bench.store_set.execute(HOME, f"DROP DATABASE {database}")
+    assert bench.of(Called) == []
+
+
+def test_only_what_commits_at_once_is_called_atomic(bench: Bench) -> None:
+    """Several databases commit at once on MySQL, and on PostgreSQL do not."""
+    proven = bench.proven(bench.documented())
+    assert proven.atomic is (bench.engine is EngineKind.MYSQL)
+
+
+# --- privileges ----------------------------------------------------------------------------------
+
+ACCOUNT, PASSWORD = "caller", "only-a-test"
+LACKS = {EngineKind.MYSQL: "GRANT CREATE ROUTINE", EngineKind.POSTGRES: "lacks CREATE on the data"}
+
+
+@pytest.fixture
+def account(seeded: StoreSet) -> Iterator[RunConfig]:
+    """An account that may read and change rows, and no more."""
+    store_set, databases = seeded, seeded.databases()
+    if store_set.config.engine is EngineKind.MYSQL:
+        make = [(HOME, f"CREATE USER {ACCOUNT}@'%%' IDENTIFIED BY '{PASSWORD}'")]
+        rights = "SELECT, INSERT, UPDATE, DELETE, TRIGGER, CREATE TEMPORARY TABLES"
+        make += [(HOME, f"GRANT {rights} ON `{d}`.* TO {ACCOUNT}@'%%'") for d in databases.values()]
+        make = [(store, sql.replace("%%", "%")) for store, sql in make]
+        undo = [(HOME, f"DROP USER {ACCOUNT}@'%'")]
+    else:
+        make = [(HOME, f"CREATE ROLE {ACCOUNT} LOGIN PASSWORD '{PASSWORD}'")]
+        rights = "SELECT, INSERT, UPDATE, DELETE"
+        make += [
+            (store, f"GRANT {rights} ON ALL TABLES IN SCHEMA public TO {ACCOUNT}")
+            for store in databases
+        ]
+        make.append((HOME, "CREATE EXTENSION postgres_fdw"))
+        undo = [(store, f"DROP OWNED BY {ACCOUNT}") for store in databases]
+        undo += [(HOME, "DROP EXTENSION postgres_fdw"), (HOME, f"DROP ROLE {ACCOUNT}")]
+    for store, sql in make:
+        store_set.execute(store, sql)
+    try:
+        yield replace(store_set.config, username=ACCOUNT, password=Secret(PASSWORD))
+    finally:
+        for store, sql in undo:
+            store_set.execute(store, sql)
+
+
+def test_privileges_that_are_missing_are_named(
+    seeded: StoreSet, account: RunConfig, described: Manifest, tmp_path: Path
+) -> None:
+    """An account that lacks what a call needs is told what, and with it the call is committed."""
+    everybody = seeded
+    limited = connect(account, [store.name for store in described.stores])
+    bench = Bench(limited, described, tmp_path)
+    try:
+        before = everything(everybody)
+        with pytest.raises(RoutineError, match=LACKS[bench.engine]):
+            bench.call(bench.reference())
+        assert everything(everybody) == before
+        database = everybody.databases()[HOME]
+        if bench.engine is EngineKind.MYSQL:
+            rights = "CREATE ROUTINE, ALTER ROUTINE, EXECUTE"
+            grants = [f"GRANT {rights} ON `{database}`.* TO {ACCOUNT}@'%'"]
+        else:
+            grants = [
+                f'GRANT CREATE ON DATABASE "{database}" TO {ACCOUNT}',
+                f"GRANT USAGE ON FOREIGN DATA WRAPPER postgres_fdw TO {ACCOUNT}",
+            ]
+        for sql in grants:
+            everybody.execute(HOME, sql)
+        assert bench.call(bench.reference())
+    finally:
+        limited.close()
+
+
 # --- others, meanwhile ---------------------------------------------------------------------------
 
 
@@ -438,40 +654,45 @@ def test_nothing_is_seen_before_the_commit(bench: Bench, other: StoreSet) -> Non
 
 
 def test_a_writer_of_other_rows_goes_on(bench: Bench, other: StoreSet) -> None:
-    """Somebody who adds rows while the transaction is open need not wait for it, and keeps them."""
+    """Somebody who adds rows while the transaction is open has them, at the latest at its end."""
+    jid = person(200).jid
+    sql = f"INSERT INTO chats (key_remote_jid) VALUES ('{jid}')"
+    writer = threading.Thread(target=lambda: other.execute("messageStore", sql), daemon=True)
 
     def write(commit: Callable[[], None], changes: object) -> None:
         del changes
-        for number in range(5):
-            jid = person(200 + number).jid
-            other.insert([SeedRow("messageStore", "chats", {"key_remote_jid": jid})])
+        writer.start()
         commit()
 
     assert bench.call(bench.reference(), write)
-    jids = [row for row in everything(other)["messageStore", "chats"] if "chats" not in row]
-    assert sum(person(200 + number).jid in repr(jids) for number in range(5)) == 5
+    writer.join(timeout=60)
+    assert not writer.is_alive()
+    assert jid in repr(everything(bench.store_set)["messageStore", "chats"])
 
 
 @on_mysql
 def test_rows_that_nobody_had_seen_are_not_deleted(bench: Bench, other: StoreSet) -> None:
-    """A row that came after the snapshot and fell to the routine's DELETE is brought back."""
-    row = SeedRow("messageStore", "chats", {"key_remote_jid": person(300).jid})
+    """A row that came after the snapshot and fell to the routine's DELETE is brought back.
+
+    Tried again, it is seen as somebody else's.
+    """
+    row = SeedRow("messageStore", "chats", {"key_remote_jid": "late@broadcast"})
     routine = bench.reference(
         before_the_end("DELETE FROM messageStore.chats WHERE key_remote_jid LIKE 'late%';")
     )
-    row = replace(row, values={"key_remote_jid": "late@broadcast"})
     called = routine.call
 
-    def late(value: int) -> object:
+    def late(value: int | str | None) -> Answer:
         with suppress(StoreError):
             other.insert([row])
         return called(value)
 
     routine.call = late  # type: ignore[method-assign]
-    with pytest.raises(ConflictError, match="rows that nobody had seen"):
-        bench.call(routine)
+    assert not bench.call(routine)
+    assert len(bench.of(Called)) == 2
     assert "late@broadcast" in repr(everything(other)["messageStore", "chats"])
-    assert bench.of(Erased) == []
+    (rolled_back,) = bench.of(RolledBack)
+    assert "somebody else's row differed" in rolled_back.why
 
 
 def test_a_killed_session_changes_nothing(bench: Bench, other: StoreSet) -> None:
@@ -518,6 +739,23 @@ def test_what_a_killed_run_left_is_removed_by_name(bench: Bench) -> None:
         bench.store_set.execute(HOME, f"DROP PROCEDURE bystander_{RUN}")
 
 
+@on_mysql
+def test_what_could_not_be_removed_is_recorded(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A procedure that stays behind after the commit is recorded, and removed by name later."""
+    routine = bench.reference()
+
+    def refuse() -> None:
+        raise StoreError("not today")
+
+    monkeypatch.setattr(routine, "remove", refuse)
+    assert bench.call(routine)
+    (left,) = bench.of(LeftBehind)
+    assert (left.object_kind, left.count) == ("routine", 1)
+    assert removed(bench.store_set, RUN) == 1
+
+
 @on_postgres
 def test_nothing_is_there_to_be_left(bench: Bench, other: StoreSet) -> None:
     """On PostgreSQL nobody else sees the function, its servers or its password at any time."""
@@ -554,8 +792,9 @@ def test_what_the_stand_ins_send_is_what_a_direct_reading_sends(bench: Bench) ->
             "INSERT INTO odd VALUES ('sad', ' x ', true, 1.50, '2020-01-02 03:04:05.678+02', "
             "'{\"b\": 1, \"a\": [2]}', 0.1, 0.1, '10.0.0.1/8', '{1,NULL,3}', '1 day 2 hours', 'ab',"
             "'{glad,sad}', '\\x00ff', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '0044-03-15 BC', "
-            "'{ \"x\" :  1}'), (NULL)",
+            "'{ \"x\" :  1}')",
         )
+        store_set.execute("waweb", "INSERT INTO odd VALUES (NULL)")
         closure = resolve(store_set, bench.described, Closure(WA_ID))
         direct = sweep(store_set, Search(bench.described, closure, KEY, keep_rows=True))
         bench.call(bench.documented())
@@ -570,14 +809,14 @@ def test_what_the_stand_ins_send_is_what_a_direct_reading_sends(bench: Bench) ->
 @on_postgres
 def test_a_hosts_own_foreign_tables_are_used(bench: Bench) -> None:
     """A FILE that relies on the host's foreign tables is swept through their server, and they stay."""
-    config, databases = bench.store_set.config, bench.store_set.databases()
+    reached, databases = bench.store_set.config, bench.store_set.databases()
     make = [
         "CREATE EXTENSION postgres_fdw",
         *(
             f"CREATE SERVER {name} FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host "
-            f"'{config.hostname}', port '{config.port}', dbname '{databases['waweb']}'); "
+            f"'{reached.hostname}', port '{reached.port}', dbname '{databases['waweb']}'); "
             f"CREATE USER MAPPING FOR CURRENT_USER SERVER {name} OPTIONS (user "
-            f"'{config.username}', password '{config.password.reveal()}')"
+            f"'{reached.username}', password '{reached.password.reveal()}')"
             for name in ("hosts", "others")
         ),
         "CREATE FOREIGN TABLE contacts (wa_id varchar(256)) SERVER hosts",
@@ -599,3 +838,48 @@ def test_a_hosts_own_foreign_tables_are_used(bench: Bench) -> None:
             bench.call(two)
     finally:
         bench.store_set.execute(HOME, "DROP EXTENSION postgres_fdw CASCADE")
+
+
+@on_postgres
+@pytest.mark.parametrize(
+    ("port", "says"), [("1", "does not reach waweb"), ("", "leads to another database")]
+)
+def test_a_server_that_leads_elsewhere_is_refused(
+    bench: Bench, choice: EngineChoice, port: str, says: str
+) -> None:
+    """A foreign server to another host, whatever its database is called, is not swept instead."""
+    name = bench.store_set.databases()["waweb"]
+    elsewhere = launch(choice)
+    try:
+        elsewhere.wait_ready()
+        reached = config.from_variables(elsewhere.environment, source="test")
+        away = connect(replace(reached, prefix=PREFIX), ["waweb"])
+        away.create({"waweb": "CREATE TABLE contacts (wa_id varchar(256))"})
+        away.close()
+        bench.store_set.execute(
+            HOME,
+            "CREATE EXTENSION postgres_fdw; "
+            "CREATE SERVER away FOREIGN DATA WRAPPER postgres_fdw OPTIONS "
+            f"(host '{reached.hostname}', port '{port or reached.port}', dbname '{name}'); "
+            "CREATE USER MAPPING FOR CURRENT_USER SERVER away OPTIONS "
+            f"(user '{reached.username}', password '{reached.password.reveal()}'); "
+            "CREATE FOREIGN TABLE contacts (wa_id varchar(256)) SERVER away",
+        )
+        with pytest.raises(RoutineError, match=says):
+            bench.call(small(bench, "", "DELETE FROM contacts;"))
+    finally:
+        bench.store_set.execute(HOME, "DROP EXTENSION IF EXISTS postgres_fdw CASCADE")
+        elsewhere.stop()
+    assert bench.of(Called) == []
+
+
+@on_postgres
+def test_what_a_foreign_table_does_not_show_as_it_is_is_refused(bench: Bench) -> None:
+    """Where a table has children, whose rows it would show as well, nothing is called."""
+    bench.store_set.execute("messageStore", "CREATE TABLE kid () INHERITS (receipts)")
+    try:
+        with pytest.raises(RoutineError, match="messageStore has child tables"):
+            bench.call(bench.reference())
+    finally:
+        bench.store_set.execute("messageStore", "DROP TABLE kid")
+    assert bench.of(Called) == []

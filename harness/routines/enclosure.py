@@ -20,6 +20,7 @@ from harness.errors import (
 )
 from harness.model import EngineKind, Hazard
 from harness.routines.catalog import Objects, listed_in
+from harness.routines.mysql import StoredRoutine as MySqlRoutine
 from harness.routines.postgres import StoredRoutine as PostgresRoutine
 from harness.routines.protocol import PUBLISHED_NAME, Routine
 from harness.stores import StoreSet
@@ -41,6 +42,11 @@ class Enclosure(Protocol):
     @property
     def session(self) -> StoreSet:
         """The session: its transaction is the routine's."""
+        ...
+
+    @property
+    def left_behind(self) -> tuple[tuple[str, int], ...]:
+        """The kinds and numbers of objects that could not be removed; `removed` tries again."""
         ...
 
     def opened(self) -> AbstractContextManager[None]:
@@ -85,7 +91,9 @@ def enclosure(routine: Routine, store_set: StoreSet, run: str) -> Enclosure:
     """Return the enclosure of a routine that is not installed; `run` makes names its own."""
     if isinstance(routine, PostgresRoutine):
         return _Within(routine, store_set, run)
-    return _Around(routine, store_set)
+    if isinstance(routine, MySqlRoutine):
+        return _Around(routine, store_set)
+    raise TypeError(type(routine))
 
 
 def removed(store_set: StoreSet, run: str) -> int:
@@ -108,9 +116,10 @@ def removed(store_set: StoreSet, run: str) -> int:
 class _Around:
     """MySQL: CREATE PROCEDURE commits, so it comes before the transaction and goes after it."""
 
-    def __init__(self, routine: Routine, store_set: StoreSet) -> None:
+    def __init__(self, routine: MySqlRoutine, store_set: StoreSet) -> None:
         self._routine = routine
         self.session = BranchStoreSet(store_set.config, tuple(store_set.databases()))
+        self.left_behind: tuple[tuple[str, int], ...] = ()
         self._installed = False
         self.guarded = self.session.guarded
         self.refuse_unseen = self.session.refuse_unseen
@@ -122,14 +131,40 @@ class _Around:
         finally:
             # What it holds is free before the routine is dropped.
             self.session.close()
+            self._routine.join(None)
+            self._remove()
+
+    def _remove(self) -> None:
+        try:
             self._routine.remove()
+        except StoreError:
+            # What failed before hides nothing of this, and this hides nothing of that.
+            if self._installed:
+                self.left_behind = (("routine", 1),)
+        self._installed = False
 
     def begin(self) -> None:
         _refuse_without_transactions(self.session.hazards())
+        self._refuse_elsewhere()
         if not self._installed:
             self._install()
             self._routine.join(self.session)
             self._installed = True
+
+    def _refuse_elsewhere(self) -> None:
+        """Refuse a routine that names databases of which nobody will sweep anything.
+
+        Raises:
+            RoutineError: Says how many.
+        """
+        home = self._routine.home
+        databases = {str(name).lower() for (name,) in self.session.query(home, "SHOW DATABASES")}
+        others = databases - {name.lower() for name in self.session.databases().values()}
+        if named := {name.lower() for name in self._routine.qualifiers} & others:
+            raise RoutineError(
+                f"The routine names {len(named)} databases that are none of this store set's: see "
+                "that it is written for WA_DB_NAME_PREFIX, and changes the stores only."
+            )
 
     def _install(self) -> None:
         """Install on a connection of the routine's own, in the mode that its file asks for."""
@@ -139,8 +174,9 @@ class _Around:
             database = self.session.databases()[self._routine.home]
             self.session.query(self._routine.home, "SELECT 1")
             raise RoutineError(
-                "MySQL does not let the account create a routine: GRANT CREATE ROUTINE ON "
-                f"{mysql_quoted(database)}.* to it, or use --routine hardened, which needs none."
+                "MySQL does not let the account create a routine: GRANT CREATE ROUTINE, ALTER "
+                f"ROUTINE, EXECUTE ON {mysql_quoted(database)}.* to it, or use --routine hardened, "
+                "which needs none of it."
             ) from None
         finally:
             self._routine.end_session()
@@ -160,6 +196,7 @@ class _Within:
         self.guarded = self.session.guarded
         self.refuse_unseen = self.session.refuse_unseen
         self._before: Objects | None = None
+        self.left_behind: tuple[tuple[str, int], ...] = ()
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -173,6 +210,7 @@ class _Within:
             yield
         finally:
             self.session.close()
+            self._routine.join(None)
 
     def begin(self) -> None:
         self.session.refuse_lacking_privileges()

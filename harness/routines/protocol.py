@@ -34,8 +34,11 @@ class Routine(Protocol):
         """Close that connection, as a client would; the next call opens another."""
         ...
 
-    def join(self, session: StoreSet) -> None:
-        """Be called on somebody else's connection from now on, which they begin and end."""
+    def join(self, session: StoreSet | None) -> None:
+        """Be called on somebody else's connection from now on, or on one of its own again.
+
+        Theirs it does not begin or end.
+        """
         ...
 
     def install(self) -> None:
@@ -88,8 +91,8 @@ class OwnSession:
         self._opened: StoreSet | None = None
         self._joined: StoreSet | None = None
 
-    def join(self, session: StoreSet) -> None:
-        """Be called on somebody else's connection from now on, which they begin and end."""
+    def join(self, session: StoreSet | None) -> None:
+        """Be called on somebody else's connection from now on, or on one of its own again."""
         self._joined = session
 
     @property

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
@@ -39,12 +39,10 @@ _ENDS: Final = "2D"
 _ENDS_BEFORE_11: Final = "0A000"
 
 _SERVERS: Final = """
-    SELECT s.srvname::text, c.relname::text
+    SELECT s.srvname::text, c.relname::text,
+      (SELECT option_value FROM pg_options_to_table(s.srvoptions) WHERE option_name = 'dbname')
     FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
-    JOIN pg_foreign_table f ON f.ftserver = s.oid JOIN pg_class c ON c.oid = f.ftrelid
-    WHERE w.fdwname = 'postgres_fdw' AND EXISTS (
-      SELECT 1 FROM pg_options_to_table(s.srvoptions)
-      WHERE option_name = 'dbname' AND option_value = %s)"""
+    JOIN pg_foreign_table f ON f.ftserver = s.oid JOIN pg_class c ON c.oid = f.ftrelid"""
 _EXISTS: Final = "SELECT count(*) FROM pg_foreign_server WHERE srvname = %s"
 # A foreign table reads a parent with its children, and hides what a policy hides.
 _NOT_READ_WHOLE: Final = """
@@ -190,9 +188,10 @@ class ForeignStoreSet(PostgresStoreSet):
         """
         self.execute(self._home, f"CREATE SCHEMA {quoted(self._schema)}")
         tables = self.tables()
+        used = self._used_servers(own, words)
         for store in sorted({table.store for table in tables} - {self._home}):
             self._refuse_unreadable(store)
-            self._servers[store] = self._server_to(store, own, words)
+            self._servers[store] = self._server_to(store, used)
             self._prove_server(store)
             odd = {str(name) for (name,) in self._rows(self.databases()[store], _OWN_TYPES)}
             for table in tables:
@@ -222,20 +221,29 @@ class ForeignStoreSet(PostgresStoreSet):
                 "--routine hardened."
             )
 
-    def _server_to(self, store: str, own: Collection[str], words: Collection[str]) -> str:
-        """Return the server through which the routine reaches a store, or one that is made."""
-        database = self.databases()[store]
-        used = {
-            str(server)
-            for server, table in self.query(self._home, _SERVERS, (database,))
-            if server in own or str(table).lower() in words
-        }
-        if len(used) > 1:
+    def _used_servers(self, own: Collection[str], words: Collection[str]) -> dict[str, set[str]]:
+        """Return the foreign servers that have tables which the routine may use, by database."""
+        used: dict[str, set[str]] = defaultdict(set)
+        for server, table, database in self.query(self._home, _SERVERS):
+            if server in own or str(table).lower() in words:
+                used[str(database)].add(str(server))
+        if elsewhere := used.keys() - set(self.databases().values()):
             raise RoutineError(
-                f"{self._home} has {len(used)} foreign servers for {store} with tables that the "
+                f"The routine may reach {len(elsewhere)} databases that are none of this store "
+                f"set's through foreign tables of {self._home}: see that it changes the stores "
+                "only."
+            )
+        return used
+
+    def _server_to(self, store: str, used: Mapping[str, set[str]]) -> str:
+        """Return the server through which the routine reaches a store, or one that is made."""
+        servers = sorted(used.get(self.databases()[store], ()))
+        if len(servers) > 1:
+            raise RoutineError(
+                f"{self._home} has {len(servers)} foreign servers for {store} with tables that the "
                 "routine may use, and each has a transaction of its own: leave one of them."
             )
-        return used.pop() if used else self._make_server(store)
+        return servers[0] if servers else self._make_server(store)
 
     def _make_server(self, store: str) -> str:
         config = self.config
@@ -318,7 +326,8 @@ class ForeignStoreSet(PostgresStoreSet):
 
         postgres_fdw sends NULL for every column that a foreign table has and a row has not.
         """
-        schemas = {(table.store, table.name): table for table in self.tables()}
+        usual_last = sorted(self.tables(), key=lambda table: table.namespace == "public")
+        schemas = {(table.store, table.name): table for table in usual_last}
         tables: dict[tuple[str, str, tuple[str, ...]], str] = {}
         placed: dict[str, list[SeedRow]] = defaultdict(list)
         for row in rows:
