@@ -45,10 +45,6 @@ _QUIET: Final = (
     "SET SESSION slow_query_log = 0",
     "SET SESSION binlog_rows_query_log_events = 0",
     "SET SESSION binlog_annotate_row_events = 0",
-    (
-        "UPDATE performance_schema.threads SET instrumented = 'NO' "
-        "WHERE processlist_id = connection_id()"
-    ),
 )
 _OF_LOGS: Final = (
     *("general_log", "sql_log_off", "log_output"),
