@@ -26,6 +26,7 @@ from harness.model import (
     Trace,
 )
 from harness.stores import StoreSet
+from harness.stores.recognition import Memory, WatchingPass
 from harness.stores.representation import holds_wide_integers
 from harness.stores.sweep import Search, Sighting, TablePass, sweep_with
 
@@ -106,22 +107,13 @@ class _LocatingPass(TablePass):
             yield index, masked
 
 
-class _WatchingPass(TablePass):
-    """A pass that only sees whose a row is, for a subject whom somebody else's routine erases."""
-
-    def locate(self, locator: bytes, row: bytes) -> RowClass:
-        """Search and fingerprint one row."""
-        del locator
-        return self.take(row)
-
-
 class _PairedPass:
     """One pass for two: a row that concerns the canary is the canary's, the rest are not."""
 
     def __init__(
         self,
         store_set: StoreSet,
-        subject: _LocatingPass | _WatchingPass,
+        subject: _LocatingPass | WatchingPass,
         canary: _LocatingPass,
     ) -> None:
         self._split = store_set.split
@@ -179,17 +171,27 @@ def inspect(store_set: StoreSet, subject: Party, canary: Party) -> Inspection:
     return _inspected(store_set, locating, canary)
 
 
-def watch(store_set: StoreSet, search: Search, canary: Party) -> Inspection:
+def watch(
+    store_set: StoreSet, search: Search, canary: Party, memory: Memory | None = None
+) -> Inspection:
     """See everything of the subject and locate the canary, in one pass: see `inspect`.
 
-    There is no plan for the subject, which somebody else's routine erases.
+    There is no plan for the subject, which somebody else's routine erases. With a memory the
+    first pass fills it, and later ones recognise by it what the routine masked.
     """
-    return _inspected(store_set, lambda table: _WatchingPass(store_set, table, search), canary)
+
+    def watching(table: TableSchema) -> WatchingPass:
+        return WatchingPass(store_set, table, search, memory)
+
+    inspection = _inspected(store_set, watching, canary)
+    if memory and not memory.complete:
+        memory.close()
+    return inspection
 
 
 def _inspected(
     store_set: StoreSet,
-    begin_subject: Callable[[TableSchema], _LocatingPass | _WatchingPass],
+    begin_subject: Callable[[TableSchema], _LocatingPass | WatchingPass],
     canary: Party,
 ) -> Inspection:
     passes: list[_PairedPass] = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from harness import canary as canaries
 from harness.erasure import NotClearError, ProvenErasure, Settle, at_once, reason_not_to_commit
@@ -39,6 +39,7 @@ from harness.plan import Inspection, Party, Plan, carry_out, in_order, watch
 from harness.routines import Routine
 from harness.routines.enclosure import Enclosure, enclosure, removed
 from harness.stores import StoreSet
+from harness.stores.recognition import Memory
 from harness.stores.sweep import Sighting
 
 __all__ = ["ProvenCall", "removed"]
@@ -52,9 +53,9 @@ class ProvenCall:
     """Erases from one store set by a stored routine; see `harness.erasure.ProvenErasure`.
 
     `run` is a token of letters and digits; `routine` is of the same run and store set, and not
-    installed. A subject's search keeps rows (`keep_rows`) where the routine may mask: whether
-    what it put in a mention's place is a mask is then told from the row, and memory grows with
-    the rows. `settle` commits what is clear; by default, at once.
+    installed. `masks` tells that the routine may mask: whether what it put in a mention's place
+    is a mask is then told from the row, at eight bytes for each row of the tables concerned.
+    `settle` commits what is clear; by default, at once.
     """
 
     run: str
@@ -64,6 +65,7 @@ class ProvenCall:
     record: Callable[[Record], None]
     saw: Callable[[Moment, Sighting, float], object]
     routine: Routine
+    masks: bool = True
     settle: Settle = at_once
 
     @property
@@ -94,6 +96,7 @@ class ProvenCall:
             settle=self.settle,
             routine=self.routine,
             around=around,
+            masks=self.masks,
         )
         try:
             with around.opened():
@@ -109,6 +112,7 @@ class _Calls(ProvenErasure):
 
     routine: Routine
     around: Enclosure
+    masks: bool
 
     def _attempt(self, number: int, attempt: int, subject: Party) -> bool:
         started_s = time.monotonic()
@@ -134,16 +138,15 @@ class _Calls(ProvenErasure):
         """
         hazards = store_set.hazards()
         canary, seeded = self._plant_canary(store_set, hazards)
-        found = self._watch(store_set, subject, canary, Moment.BEFORE)
+        memory = Memory() if self.masks else None
+        found = self._watch(subject, canary, memory, Moment.BEFORE)
         if sorted(found.canary_traces) != list(canaries.planted(seeded)):
             self.record(self._flight(seeded, found.canary_traces, ()))
             raise NotClearError("the canary was not seen exactly where it was planted")
         _refuse_hazards(hazards, found.sighting)
         self._call(subject)
         self._erase_canary(store_set, found.canary_plan)
-        earlier = replace(subject.search, earlier=found.sighting)
-        since = replace(subject, search=earlier) if subject.search.keep_rows else subject
-        left = self._watch(store_set, since, canary, Moment.INSIDE)
+        left = self._watch(subject, canary, memory, Moment.INSIDE)
         self.record(self._flight(seeded, found.canary_traces, left.canary_traces))
         if left.canary_traces:
             raise NotClearError("the canary was still found after it was erased")
@@ -191,10 +194,10 @@ class _Calls(ProvenErasure):
             raise NotClearError("the routine failed, so it was rolled back") from None
 
     def _watch(
-        self, store_set: StoreSet, subject: Party, canary: Party, moment: Moment
+        self, subject: Party, canary: Party, memory: Memory | None, moment: Moment
     ) -> Inspection:
         started_s = time.monotonic()
-        inspection = watch(store_set, subject.search, canary)
+        inspection = watch(self.store_set, subject.search, canary, memory)
         self.saw(moment, inspection.sighting, started_s)
         return inspection
 
