@@ -366,8 +366,9 @@ def _unaccounted(run: Run) -> Iterator[Finding]:
 def _traces(run: Run) -> Iterator[Finding]:
     """Anything of the subject that the last sweep saw remains."""
     after = run.last
+    found = "there" if run.opened.mode == Mode.AUDIT else "still there after the erasure"
     for trace in after.traces if after else ():
-        why = f"still there after the erasure, as {', '.join(form for form, _ in trace.forms)}"
+        why = f"{found}, as {', '.join(form for form, _ in trace.forms)}"
         place = (trace.store, trace.table, trace.column)
         yield run.finding(FindingKind.TRACE, why, place=place, count=trace.cells)
 
