@@ -377,9 +377,9 @@ def _traces(run: Run) -> Iterator[Finding]:
     """Anything of the subject that the last sweep saw remains."""
     if not (after := run.last):
         return
+    when = "there" if run.opened.mode == Mode.AUDIT else f"still there {_WHEN[after.moment]}"
     for trace in after.traces:
-        forms = ", ".join(form for form, _ in trace.forms)
-        why = f"still there {_WHEN[after.moment]}, as {forms}"
+        why = f"{when}, as {', '.join(form for form, _ in trace.forms)}"
         place = (trace.store, trace.table, trace.column)
         yield run.finding(FindingKind.TRACE, why, place=place, count=trace.cells)
 

@@ -19,10 +19,10 @@ from harness import history
 from harness.errors import HarnessError, RefusalError
 from harness.evidence.session import Session
 from harness.evidence.verdict import Rows, Scope
-from harness.identity import WaId
+from harness.identity import Closure, WaId
 from harness.journal import NAME, Header, Journal, Progress, mend
 from harness.judge import judge, runs_of
-from harness.live import CASE, Guard, LiveRun, Mission, token
+from harness.live import CASE, Guard, LiveRun, Mission, refuse_holds, token
 from harness.model import (
     ClosureFrozen,
     Drifted,
@@ -45,6 +45,7 @@ from harness.preflight import Preflight, Purpose, look
 from harness.redaction import Redactor
 from harness.run import HARDENED
 from harness.stores import StoreSet, connect
+from harness.stores.aliases import resolve
 from harness.stores.exclusion import Exclusion, exclusive
 from harness.stores.watched import watched
 
@@ -79,6 +80,8 @@ class LiveStage:
         self._ready: list[tuple[StoreSet, Preflight]] | None = None
         self._recorded: Recorded | None = None
         self._refused: HarnessError | None = None
+        self._same: tuple[WaId, ...] = ()
+        self._begun: set[WaId] = set()
         self._logs: tuple[str, ...] = ()
         self._read: RowsRead | None = None
         self.redactor.register_secret(self.request.key.secret)
@@ -133,6 +136,20 @@ class LiveStage:
     def mode(self) -> Mode:
         """What kind of session it is."""
         return self.request.mode
+
+    @property
+    def refused(self) -> HarnessError | None:
+        """Why nothing, or nothing more, was done."""
+        return self._refused
+
+    @property
+    def same(self) -> int:
+        """How many subjects are, by the stores' own ties, persons that were given already."""
+        return len(self._same)
+
+    def began(self, subject: WaId) -> bool:
+        """Tell whether a subject has a run, or needs none."""
+        return subject in self._begun or subject in self._same
 
     @property
     def preflights(self) -> tuple[Preflight, ...]:
@@ -234,6 +251,7 @@ class LiveStage:
             for store_set, seen in ready:
                 for subject in self.request.subjects:
                     self.guard.require_time()
+                    self._begun.add(subject)
                     mission = self._mission(store_set, token(), subject)
                     self._run(mission, seen, LiveRun.audit)
         else:
@@ -243,6 +261,7 @@ class LiveStage:
         self._require_atomic(store_set)
         config = store_set.config
         with self._timed("erase"), self._alone(store_set, LOCK_WAIT_S) as lock:
+            subjects = self._several(store_set)
             self._journal.open(
                 Header(
                     self.session.name,
@@ -252,10 +271,31 @@ class LiveStage:
                     self.request.candidate,
                 )
             )
-            for subject in self.request.subjects:
+            for subject in subjects:
                 self.guard.require_time()
+                self._begun.add(subject)
                 mission = self._mission(store_set, token(), subject, lock.require_held)
                 self._run(mission, seen, LiveRun.erase)
+
+    def _several(self, store_set: StoreSet) -> tuple[WaId, ...]:
+        """Return the subjects, each once; none is begun if any of them is under a hold.
+
+        Raises:
+            HoldError: One is; nobody was touched.
+        """
+        if len(self.request.subjects) == 1:
+            return self.request.subjects  # its run asks this itself, before anything else
+        persons: list[Closure] = []
+        for subject in self.request.subjects:
+            closure = resolve(store_set, self.request.manifest, Closure(subject))
+            for number in (*closure.numbers, *closure.candidates):
+                self.redactor.register_number(number)
+            refuse_holds(closure, self.request.holds)
+            if any({*closure.numbers} <= {*one.numbers} for one in persons):
+                self._same = (*self._same, subject)
+            else:
+                persons.append(closure)
+        return tuple(one for one in self.request.subjects if one not in self._same)
 
     def _require_atomic(self, store_set: StoreSet) -> None:
         """Refuse to begin what a crash could leave half done for good.

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 import psycopg2
 import pymysql
-from pymysql.converters import escape_bytes_prefixed
+from pymysql.converters import escape_bytes_prefixed  # type: ignore[attr-defined]  # its stubs lack it
 
 from harness.config import RunConfig
 from harness.model import EngineKind

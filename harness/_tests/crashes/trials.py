@@ -106,7 +106,9 @@ def carry_out(
     killed_status = _kill(bed, session, victim)
     half_way = bed.client.prepared() > 0 or yardstick.see(bed.client.dump()).state == MIXED
     faults: list[str] = []
-    trial = Trial(bed.kind.value, victim.value, phase, aim.label, "", 0, half_way, (), killed_status)
+    trial = Trial(
+        bed.kind.value, victim.value, phase, aim.label, "", 0, half_way, (), killed_status
+    )
     again = _take_up(bed, session, phase, resume)
     statuses = [again.wait()]
     seen = yardstick.see(bed.client.dump())
