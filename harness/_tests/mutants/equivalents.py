@@ -206,6 +206,13 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     (Operator.STATEMENT, "stores.postgres:PostgresStoreSet.beside: other.close()"): _CLOSED,
     (
         Operator.CHECK_OFF,
+        (
+            "stores.postgres:PostgresStoreSet._renew: if (connection := "
+            "self._connections.pop(database, None))"
+        ),
+    ): _CLOSED,
+    (
+        Operator.CHECK_OFF,
         "stores.postgres:PostgresStoreSet.scan: if as_stored and (not located) and (not part)",
     ): _QUICK,
     (
