@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -182,7 +183,6 @@ class Journal:
             aside.unlink(missing_ok=True)
             with _private(aside) as stream:
                 stream.write(sealed)
-                stream.flush()
                 os.fsync(stream.fileno())
             aside.replace(path)
             _sync(self._folder)
@@ -254,9 +254,14 @@ class Journal:
         line = json.dumps(document).encode("ascii") + b"\n"
         try:
             with _private(self._folder / NAME) as stream:
-                stream.write(line)
-                stream.flush()
-                os.fsync(stream.fileno())
+                size_bytes = os.fstat(stream.fileno()).st_size
+                try:
+                    stream.write(line)
+                    os.fsync(stream.fileno())
+                except OSError:
+                    # Half a line of a full disk would make the next one unreadable.
+                    os.ftruncate(stream.fileno(), size_bytes)
+                    raise
         except OSError as error:
             raise _unwritable(error) from None
 
@@ -288,9 +293,27 @@ def _by_run(entries: Iterable[Entry]) -> Iterable[Progress]:
     return [Progress(run, tuple(own)) for run, own in runs.items()]
 
 
-def _private(path: Path) -> Any:  # noqa: ANN401  # a binary stream
+@contextmanager
+def _private(path: Path) -> Iterator[_Durable]:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    return os.fdopen(descriptor, "ab")
+    try:
+        yield _Durable(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class _Durable:
+    """A file that is written without a buffer, whose rest could be written after an error."""
+
+    descriptor: int
+
+    def fileno(self) -> int:
+        return self.descriptor
+
+    def write(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self.descriptor, data) :]
 
 
 def _sync(folder: Path) -> None:

@@ -7,6 +7,7 @@ exit status is the verdict's. The harness's own tests run as ordinary pytest.
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -35,6 +36,8 @@ STAGE: Final[pytest.StashKey[Stage | LiveStage]] = pytest.StashKey()
 OUTCOME: Final = pytest.StashKey[Outcome]()
 INTERRUPTION: Final = pytest.StashKey[Interruption]()
 _SCENARIOS: Final = Path(__file__).resolve().parents[2] / "scenarios"
+_QUIET: Final = -2
+"""No header and no count of tests: at three in the morning the last screen is all there is."""
 _OWN_TESTS: Final = Path(__file__).resolve().parent.parent / "_tests"
 
 
@@ -104,19 +107,24 @@ def _live_stage(
     interruption: Interruption,
 ) -> LiveStage:
     from harness.plugin.live_stage import LiveStage  # noqa: PLC0415
+    from harness.plugin.progress import shown  # noqa: PLC0415
 
     # One sentence says why, on the last screen; node ids of a live run are of no use later.
     config.option.tbstyle = "no"
+    if config.option.verbose == 0:
+        config.option.verbose = _QUIET
     for name in ("lfplugin", "nfplugin", "stepwiseplugin"):
         if plugin := config.pluginmanager.getplugin(name):
             config.pluginmanager.unregister(plugin)
-    return LiveStage(request, session, redactor, interruption)
+    return LiveStage(request, session, redactor, interruption, partial(shown, config))
 
 
 def _active(config: pytest.Config) -> bool:
+    if config.getoption("help") or config.getoption("version"):
+        return False
     if config.getoption("live", default=False):
         return True
-    looking = ("collectonly", "help", "version", "markers", "showfixtures", "cacheshow")
+    looking = ("collectonly", "markers", "showfixtures", "cacheshow")
     if any(getattr(config.option, name, None) for name in looking):
         return False
     if getattr(config.option, "show_fixtures_per_test", False):
@@ -133,6 +141,19 @@ def _paths(config: pytest.Config) -> list[Path]:
 def pytest_sessionstart(session: pytest.Session) -> None:
     if stage := session.config.stash.get(STAGE, None):
         redact_terminal(session.config, stage.redactor)
+        if session.config.option.verbose < 0:
+            # The percentage of scenarios judged says nothing about the stores.
+            session.config.pluginmanager.getplugin("terminalreporter")._show_progress_info = False  # noqa: SLF001
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(
+    report: pytest.TestReport, config: pytest.Config
+) -> tuple[str, str, str] | None:
+    """Keep letters for scenarios off a live session's screen: one refusal makes six of them."""
+    outcome = config.stash.get(OUTCOME, None)
+    quiet = outcome and outcome.stage.mode is not Mode.VERIFY and config.option.verbose < 0
+    return (report.outcome, "", "") if quiet else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -180,6 +201,20 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
         outcome = item.config.stash.get(OUTCOME, None)
         if outcome and not item.path.is_relative_to(_OWN_TESTS):
             outcome.deselected += 1
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse a live session of which anything left a scenario out, by whatever option."""
+    outcome = session.config.stash.get(OUTCOME, None)
+    if outcome is None or outcome.stage.mode is Mode.VERIFY:
+        return
+    if outcome.deselected or not session.items:
+        raise pytest.UsageError(
+            f"--live is all or nothing, and something left out {outcome.deselected or 'all'} "
+            "scenarios (an option of a plugin, PYTEST_ADDOPTS or ALLURE_TESTPLAN_PATH): leave it "
+            "away; nothing was touched."
+        )
 
 
 @pytest.fixture(scope="session")

@@ -46,9 +46,32 @@ _PARTIAL: Final = {
     "setuponly": "--setup-only",
     "setupplan": "--setup-plan",
     "setupshow": "--setup-show",
+    "showfixtures": "--fixtures",
+    "show_fixtures_per_test": "--fixtures-per-test",
+    "markers": "--markers",
+    "cacheshow": "--cache-show",
+    "inifilename": "-c",
     "showlocals": "--showlocals",
     "usepdb": "--pdb",
     "trace": "--trace",
+    "debug": "--debug",
+    "pastebin": "--pastebin",
+}
+# What is given again when one run follows another; whom it concerns and the mode are not.
+_LASTING: Final = {
+    "db_env": "--db-env",
+    "treatment": "--treatment",
+    "hold_file": "--hold-file",
+    "routine": "--routine",
+    "pseudonym_key": "--pseudonym-key",
+    "reports": "--reports",
+    "operator": "--operator",
+    "ticket": "--ticket",
+    "deadline": "--deadline",
+}
+_LASTING_FLAGS: Final = {
+    "accept_drift": "--accept-drift",
+    "accept_non_atomic": "--accept-non-atomic",
 }
 
 
@@ -57,7 +80,8 @@ class LiveRequest:
     """What was asked of real stores.
 
     `configs` are several for an audit of replicas only; `resume` is the folder of an
-    interrupted session; `deadline_s` is counted from the session's beginning.
+    interrupted session; `deadline_s` is counted from the session's beginning. `named` are the
+    options that name the subjects, `lasting` those that a run which follows is given too.
     """
 
     mode: Mode
@@ -77,6 +101,8 @@ class LiveRequest:
     deadline_s: float | None = None
     operator: str = ""
     ticket: str = ""
+    named: tuple[str, ...] = ()
+    lasting: tuple[str, ...] = ()
     baseline: None = None
     controls: bool = False
 
@@ -132,9 +158,17 @@ def read_live_request(config: pytest.Config, *, narrowed: bool) -> LiveRequest:
     mode = _mode(config) if resume is None else _mode_of(resume)
     subjects = tuple(dict.fromkeys(subjects_of(config)))
     _require_subjects(mode, subjects, resume)
+    if len(subjects) > 1 and config.getoption("plan"):
+        # The first one's erasure changes what is there to be masked for the next.
+        raise RefusalError(
+            "--plan goes with one subject: give each a run of their own, or leave --plan away; "
+            "nothing was touched."
+        )
     configs = tuple(_configs(config))
     if len(configs) > 1 and mode is not Mode.AUDIT:
-        raise RefusalError("Several --db-env go with --audit only: give one store set.")
+        raise RefusalError(
+            "Several --db-env go with --audit only: give one store set; nothing was touched."
+        )
     file = _file(config.getoption("routine"))
     if file and file.engine is not configs[0].engine:
         raise RefusalError(
@@ -163,6 +197,8 @@ def read_live_request(config: pytest.Config, *, narrowed: bool) -> LiveRequest:
         deadline_s=_deadline(config.getoption("deadline")),
         operator=_note(config, "operator"),
         ticket=_note(config, "ticket"),
+        named=tuple(_named(config)),
+        lasting=tuple(_lasting(config)),
     )
 
 
@@ -195,9 +231,15 @@ def subjects_of(config: pytest.Config) -> list[WaId]:
 
 def _refuse_partial(config: pytest.Config, *, narrowed: bool) -> None:
     given = ["the name of a file or scenario"] * narrowed
+    # pytest files its own --strict-… options of tox.ini here too.
+    overridden = config.option.override_ini or ()
+    given += ["-o"] * any(not one.startswith("strict") for one in overridden)
     given += [
         shown for name, shown in _PARTIAL.items() if _is_given(getattr(config.option, name, None))
     ]
+    if config.option.debug:
+        # It holds the whole command line already.
+        Path(config.option.debug).unlink(missing_ok=True)
     if given:
         raise RefusalError(
             f"--live is all or nothing, and {', '.join(given)} would make it partial, or show what "
@@ -317,6 +359,22 @@ def _deadline(text: str | None) -> float | None:
     ):
         raise RefusalError("--deadline takes a number of seconds, more than 0: give one.")
     return float(text)
+
+
+def _named(config: pytest.Config) -> Iterator[str]:
+    """Yield how the subjects are named to a run that follows; never by their numbers."""
+    files = [name for name in config.getoption("wa_id_file") if name != "-"]
+    yield from (f"--wa-id-file={name}" for name in files)
+    if config.getoption("wa_id") or len(files) < len(config.getoption("wa_id_file")):
+        yield "--wa-id-file=-"
+
+
+def _lasting(config: pytest.Config) -> Iterator[str]:
+    for name, option in _LASTING.items():
+        value = config.getoption(name)
+        for one in value if isinstance(value, list) else [value] * (value is not None):
+            yield f"{option}={one}"
+    yield from (option for name, option in _LASTING_FLAGS.items() if config.getoption(name))
 
 
 def _note(config: pytest.Config, name: str) -> str:

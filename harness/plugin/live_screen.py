@@ -7,7 +7,7 @@ searched and what was not; and the next command.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from typing import TYPE_CHECKING, Final
 
@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.judge import runs_of
-from harness.model import Mode, PlanMade, Verdict
+from harness.judge import Run, runs_of
+from harness.model import Erased, Mode, PlanMade, TableChange, Verdict, Withheld
 from harness.plugin import preflight_screen, screen
+from harness.plugin.next_step import next_step
 from harness.plugin.outcome import Concluded, changes_of
 
 if TYPE_CHECKING:
@@ -25,25 +26,31 @@ if TYPE_CHECKING:
 
 _NARROWEST: Final = 80
 _SHOWN_TABLES: Final = 40
-_PSEUDONYM_DIGITS: Final = 16
+_PSEUDONYM_DIGITS: Final = 32  # shorter ones may look like a number, and be redacted
 _ROWS: Final = {
     "untouched": "no row was changed",
     "committed": "rows were COMMITTED",
     "partial": "a commit was sent and is NOT KNOWN to be carried out everywhere",
 }
-_HELD: Final = {
+_CLEAR: Final = {
     (Mode.LIVE, True): "erased: nothing of the subject remains in what was searched",
     (Mode.LIVE, False): "nothing held: nothing of the subject was there, so nothing was erased",
-    (Mode.REHEARSE, True): "rehearsed: clear, and rolled back",
-    (Mode.REHEARSE, False): "rehearsed: nothing of the subject was there",
+    (Mode.REHEARSE, True): "rehearsed: it would be clear; everything was rolled back",
+    (Mode.REHEARSE, False): "nothing held: nothing of the subject is there, so nothing to erase",
     (Mode.AUDIT, True): "no trace of the subject in what was searched",
     (Mode.AUDIT, False): "no trace of the subject in what was searched",
+}
+_TRACE: Final = {
+    Mode.LIVE: "something remains, or someone else was changed",
+    Mode.REHEARSE: "something would remain, or someone else would be changed",
+    Mode.AUDIT: "the subject is there",
 }
 
 
 def render(line: Concluded, stage: LiveStage, *, width: int, colour: bool) -> list[str]:
     """Return the lines of the last screen, for a terminal `width` columns wide."""
     text = StringIO()
+    lines: list[str] = []
     console = Console(
         file=text,
         width=max(width, _NARROWEST),
@@ -51,9 +58,8 @@ def render(line: Concluded, stage: LiveStage, *, width: int, colour: bool) -> li
         no_color=not colour,
         highlight=False,
     )
-    lines: list[str] = []
-    if stage.preflights and (stage.mode is Mode.PREFLIGHT or line.refusal):
-        for seen in stage.preflights:
+    for seen in stage.preflights:
+        if stage.mode is Mode.PREFLIGHT or not seen.ready:
             lines += preflight_screen.render(seen, width=width, colour=colour)
     console.rule()
     console.print(_headline(line, stage))
@@ -62,57 +68,66 @@ def render(line: Concluded, stage: LiveStage, *, width: int, colour: bool) -> li
     facts = Table.grid(padding=(0, 2))
     facts.add_column(no_wrap=True)
     facts.add_column(overflow="fold")
-    for name, fact in _facts(line, stage):
+    step = next_step(line, stage)
+    for name, fact in (*_facts(stage), ("next", step.sentence)):
         facts.add_row(Text(name, style="bold"), fact)
     console.print(facts)
-    return lines + text.getvalue().splitlines()
+    if step.command:
+        # In one piece, however long: it is to be copied.
+        console.print(Text(f"  {step.command}"), soft_wrap=True)
+    return lines + [one.rstrip() for one in text.getvalue().splitlines()]
 
 
 def _headline(line: Concluded, stage: LiveStage) -> Text:
     """Say first what became of the rows: that is what cannot be taken back."""
     rows = _ROWS[stage.rows]
-    if line.refusal and stage.rows == "untouched":
-        text = Text("REFUSED", style="bold yellow")
-        return text.append(f"; {rows}; exit {line.exit_status}\n{line.refusal}", "default not bold")
-    if stage.mode is Mode.PREFLIGHT:
-        ready = line.judgement.verdict is Verdict.CLEAR
-        text = Text("READY" if ready else "UNKNOWN", style="bold green" if ready else "bold yellow")
-        return text.append(
-            f"; {rows}; no row was searched, so this says nothing about anybody; "
-            f"exit {line.exit_status}",
-            "default not bold",
-        )
     verdict = line.judgement.verdict
-    text = Text(verdict.value, style=screen.STYLES[verdict])
-    text.append(f"; {rows} ({stage.scope})", "default not bold")
-    if verdict is Verdict.CLEAR:
-        said = _HELD[stage.mode, line.judgement.held]
-    elif stage.rows == "committed":
-        said = f"{screen.MEANINGS[verdict]}, AFTER the commit: what is gone stays gone"
+    word, style, said = verdict.value, screen.STYLES[verdict], _said(line, stage)
+    if line.refusal and stage.rows == "untouched":
+        word, style, said = "REFUSED", "bold yellow", line.refusal
+    elif stage.mode is Mode.PREFLIGHT:
+        ready = verdict is Verdict.CLEAR
+        word = "READY" if ready else word
+        said = "no row was searched, so this says nothing about anybody" if ready else said
     else:
-        said = screen.MEANINGS[verdict]
-    return text.append(f"\n{said}; exit {line.exit_status}", "default not bold")
+        word += f" ({stage.scope.grade})"
+    text = Text(word, style=style)
+    return text.append(f"; {rows}; exit {line.exit_status}\n{said}", "default not bold")
 
 
-def _facts(line: Concluded, stage: LiveStage) -> Iterator[tuple[str, str]]:
+def _said(line: Concluded, stage: LiveStage) -> str:
+    verdict = line.judgement.verdict
+    if verdict is Verdict.CLEAR and stage.mode is not Mode.PREFLIGHT:
+        return _CLEAR[stage.mode, line.judgement.held]
+    said = screen.MEANINGS[verdict]
+    if verdict is Verdict.TRACE:
+        said = _TRACE[stage.mode]
+    return f"{said}, AFTER the commit: what is gone stays gone" if _gone(stage) else said
+
+
+def _gone(stage: LiveStage) -> bool:
+    return stage.rows == "committed"
+
+
+def _facts(stage: LiveStage) -> Iterator[tuple[str, str]]:
     runs = list(runs_of(stage.records()))
     versions = sorted({(run.opened.engine, run.opened.engine_version) for run in runs})
     if versions:
         yield "engine", ", ".join(f"{engine} ({version})" for engine, version in versions)
     changes = changes_of(stage.records())
     for run in runs:
-        yield "subject", f"{run.opened.subject[:_PSEUDONYM_DIGITS]}… by {run.opened.routine}"
         told = changes.get(run.opened.run, ())
-        verb = "would be " if stage.mode is Mode.REHEARSE else ""
+        yield "subject", f"{run.opened.subject[:_PSEUDONYM_DIGITS]}…{_in_all(run, told)}"
         for change in told[:_SHOWN_TABLES]:
-            counts = f"{verb}deleted {change.deleted_rows}, masked {change.masked_rows}"
+            counts = f"{change.deleted_rows} deleted, {change.masked_rows} masked"
             yield "", f"{change.store}.{change.table}: {counts}"
         if len(told) > _SHOWN_TABLES:
             yield "", f"and {len(told) - _SHOWN_TABLES} more tables in verdict.json"
         for plan in run.all(PlanMade) if stage.mode is Mode.REHEARSE else ():
             yield "plan", plan.digest
+    yield from _not_as_given(stage)
     if stage.mode is not Mode.PREFLIGHT:
-        yield "grade", stage.scope.grade
+        yield "not searched", ", ".join(stage.scope.not_searched)
     if stage.durations_s:
         times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in stage.durations_s.items())
         yield "time", times
@@ -122,23 +137,24 @@ def _facts(line: Concluded, stage: LiveStage) -> Iterator[tuple[str, str]]:
             "made for this site: keep it, pseudonyms mean nothing without it",
         )
     yield "evidence", os.path.relpath(stage.session.folder)
-    yield "next", _next(line, stage)
 
 
-def _next(line: Concluded, stage: LiveStage) -> str:
-    """Return the next command, or what to do before any."""
-    if stage.unfinished():
-        return f"pytest --live --resume={os.path.relpath(stage.session.folder)}"
-    if line.refusal:
-        return "do what the sentence above says, then run the same command again"
-    verdict = line.judgement.verdict
-    if verdict is Verdict.UNKNOWN and stage.mode is not Mode.PREFLIGHT:
-        return "mend the cause named above and run the same command again"
-    if verdict is Verdict.TRACE:
-        return "something remains: see verdict.json, stop the Coreapps, and erase again"
-    return {
-        Mode.PREFLIGHT: "pytest --live --rehearse with the same --db-env and --wa-id-file",
-        Mode.REHEARSE: "pytest --live --plan=<the digest above>, with the same subject",
-        Mode.AUDIT: "keep the evidence; it is no statement that anything was erased",
-        Mode.LIVE: "keep the evidence; pytest --live --audit looks again at any time",
-    }[stage.mode]
+def _in_all(run: Run, changes: Sequence[TableChange]) -> str:
+    """Say how much of a subject was deleted and masked, and by what."""
+    withheld = run.all(Withheld)
+    if not withheld and not run.all(Erased):
+        return ""
+    deleted = sum(one.deleted_rows for one in changes)
+    masked = sum(one.masked_rows for one in changes)
+    would = "would be " if withheld else ""
+    counts = f"{deleted} rows {would}deleted, {masked} masked" if changes else "nothing held"
+    return f", {run.opened.routine}: {counts}"
+
+
+def _not_as_given(stage: LiveStage) -> Iterator[tuple[str, str]]:
+    """Say where subjects that were given have no run of their own."""
+    if stage.same:
+        yield "same", f"{stage.same} of the numbers given are a person's who was given already"
+    begun = [stage.began(one) for one in stage.request.subjects]
+    if any(begun) and not all(begun):
+        yield "not begun", f"{begun.count(False)} of {len(begun)} subjects, for the cause above"

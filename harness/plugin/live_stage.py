@@ -19,20 +19,35 @@ from harness import history
 from harness.errors import HarnessError, RefusalError
 from harness.evidence.session import Session
 from harness.evidence.verdict import Rows, Scope
-from harness.identity import WaId
+from harness.identity import Closure, WaId
 from harness.journal import NAME, Header, Journal, Progress, mend
 from harness.judge import judge, runs_of
-from harness.live import CASE, Guard, LiveRun, Mission, token
-from harness.model import Drifted, EngineKind, Erased, History, Mode, Record
+from harness.live import CASE, Guard, LiveRun, Mission, refuse_holds, token
+from harness.model import (
+    ClosureFrozen,
+    Drifted,
+    EngineKind,
+    Erased,
+    History,
+    Mode,
+    Moment,
+    Observed,
+    Record,
+    Resumed,
+    RunOpened,
+)
 from harness.plugin import live_screen, screen
 from harness.plugin.live_request import LiveRequest
 from harness.plugin.outcome import Concluded
+from harness.plugin.progress import RowsRead
 from harness.plugin.recorded import Recorded
 from harness.preflight import Preflight, Purpose, look
 from harness.redaction import Redactor
 from harness.run import HARDENED
 from harness.stores import StoreSet, connect
+from harness.stores.aliases import resolve
 from harness.stores.exclusion import Exclusion, exclusive
+from harness.stores.watched import watched
 
 LOCK_WAIT_S: Final = 5.0
 _UNDECLARED: Final = "it is on this server and not in the manifest: treated by default"
@@ -55,9 +70,9 @@ class LiveStage:
     session: Session
     redactor: Redactor
     guard: Guard
+    progress: Callable[[int], AbstractContextManager[RowsRead]]
     durations_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     history: list[Record] = field(default_factory=list)
-    watch: Callable[[str, StoreSet], StoreSet] = field(default=lambda _, store_set: store_set)
 
     def __post_init__(self) -> None:
         self._cleanup = ExitStack()
@@ -65,7 +80,10 @@ class LiveStage:
         self._ready: list[tuple[StoreSet, Preflight]] | None = None
         self._recorded: Recorded | None = None
         self._refused: HarnessError | None = None
+        self._same: tuple[WaId, ...] = ()
+        self._begun: set[WaId] = set()
         self._logs: tuple[str, ...] = ()
+        self._read: RowsRead | None = None
         self.redactor.register_secret(self.request.key.secret)
         for config in self.request.configs:
             self.redactor.register_secret(config.password)
@@ -118,6 +136,20 @@ class LiveStage:
     def mode(self) -> Mode:
         """What kind of session it is."""
         return self.request.mode
+
+    @property
+    def refused(self) -> HarnessError | None:
+        """Why nothing, or nothing more, was done."""
+        return self._refused
+
+    @property
+    def same(self) -> int:
+        """How many subjects are, by the stores' own ties, persons that were given already."""
+        return len(self._same)
+
+    def began(self, subject: WaId) -> bool:
+        """Tell whether a subject has a run, or needs none."""
+        return subject in self._begun or subject in self._same
 
     @property
     def preflights(self) -> tuple[Preflight, ...]:
@@ -208,12 +240,18 @@ class LiveStage:
 
     def _act(self) -> None:
         ready = self._look()
+        rows = sum(size.rows for _, seen in ready for size in seen.facts.condition.sizes)
+        with self.progress(rows) as self._read:
+            self._act_on(ready)
+
+    def _act_on(self, ready: list[tuple[StoreSet, Preflight]]) -> None:
         if self.request.resume:
             self._resume(ready[0][0])
         elif self.request.mode is Mode.AUDIT:
             for store_set, seen in ready:
                 for subject in self.request.subjects:
                     self.guard.require_time()
+                    self._begun.add(subject)
                     mission = self._mission(store_set, token(), subject)
                     self._run(mission, seen, LiveRun.audit)
         else:
@@ -223,6 +261,7 @@ class LiveStage:
         self._require_atomic(store_set)
         config = store_set.config
         with self._timed("erase"), self._alone(store_set, LOCK_WAIT_S) as lock:
+            subjects = self._several(store_set)
             self._journal.open(
                 Header(
                     self.session.name,
@@ -232,10 +271,31 @@ class LiveStage:
                     self.request.candidate,
                 )
             )
-            for subject in self.request.subjects:
+            for subject in subjects:
                 self.guard.require_time()
+                self._begun.add(subject)
                 mission = self._mission(store_set, token(), subject, lock.require_held)
                 self._run(mission, seen, LiveRun.erase)
+
+    def _several(self, store_set: StoreSet) -> tuple[WaId, ...]:
+        """Return the subjects, each once; none is begun if any of them is under a hold.
+
+        Raises:
+            HoldError: One is; nobody was touched.
+        """
+        if len(self.request.subjects) == 1:
+            return self.request.subjects  # its run asks this itself, before anything else
+        persons: list[Closure] = []
+        for subject in self.request.subjects:
+            closure = resolve(store_set, self.request.manifest, Closure(subject))
+            for number in (*closure.numbers, *closure.candidates):
+                self.redactor.register_number(number)
+            refuse_holds(closure, self.request.holds)
+            if any({*closure.numbers} <= {*one.numbers} for one in persons):
+                self._same = (*self._same, subject)
+            else:
+                persons.append(closure)
+        return tuple(one for one in self.request.subjects if one not in self._same)
 
     def _require_atomic(self, store_set: StoreSet) -> None:
         """Refuse to begin what a crash could leave half done for good.
@@ -295,12 +355,12 @@ class LiveStage:
             run=run,
             mode=request.mode,
             wa_id=subject,
-            store_set=self.watch(run, store_set),
+            store_set=watched(store_set, self._read.add) if self._read else store_set,
             manifest=request.manifest,
             engine=_label(store_set),
             key=request.key,
             routine=request.candidate,
-            routine_digest=request.file.sha256 if request.file else "",
+            file=request.file,
             holds=request.holds,
             plans=request.plans,
             require_alone=alone or (lambda: None),
@@ -317,6 +377,8 @@ class LiveStage:
             def record(fact: Record) -> None:
                 self.history.append(fact)
                 history.write(stream, [fact], redactor=self.redactor)
+                if self._read and (phase := _phase_after(fact)):
+                    self._read.begin(phase)
 
             for found in seen.facts.undeclared if seen else ():
                 place = (found.store, found.table, found.column)
@@ -342,6 +404,18 @@ class LiveStage:
 
 def _resumed(run: LiveRun, *, progress: Progress, recorded: History) -> None:
     run.resume(progress, recorded)
+
+
+def _phase_after(fact: Record) -> str:
+    """Return what is read next, in an operator's words, where a record tells."""
+    if isinstance(fact, RunOpened | Resumed):
+        return "looking for aliases" if isinstance(fact, RunOpened) else "looking again"
+    if isinstance(fact, ClosureFrozen):
+        return "locating"
+    if isinstance(fact, Observed):
+        later = {Moment.BEFORE: "checking before the commit", Moment.INSIDE: "last look"}
+        return later.get(fact.moment, "")
+    return ""
 
 
 def _label(store_set: StoreSet) -> str:

@@ -28,7 +28,7 @@ from harness.population.rows import rows_of
 from harness.servers import EmbeddedServer, launch
 from harness.stores import connect, ddl
 
-from .dumps import Client, Dump, Yardstick, client
+from .dumps import Client, Yardstick, client
 from .starter import Starter
 
 MANIFEST: Final = manifest.load()
