@@ -52,7 +52,7 @@ It runs inside the transaction, and calls the function or raises, which rolls ba
 """
 
 
-def _at_once(commit: Callable[[], None], changes: Sequence[TableChange]) -> None:
+def at_once(commit: Callable[[], None], changes: Sequence[TableChange]) -> None:
     """Commit without further ado."""
     del changes
     commit()
@@ -75,7 +75,7 @@ class ProvenErasure:
     key: bytes
     record: Callable[[Record], None]
     saw: Callable[[Moment, Sighting, float], object]
-    settle: Settle = _at_once
+    settle: Settle = at_once
 
     def committed(self, number: int, subject: Party) -> bool:
         """Carry the plan out in one round; return whether it was clear and is committed.

@@ -95,5 +95,9 @@ class RoutineError(HarnessError):
     """A deletion routine could not be installed, called or removed."""
 
 
+class SelfCommittingError(RoutineError):
+    """A routine ends the transaction that it is called in; it was stopped, nothing was changed."""
+
+
 class EvidenceError(HarnessError):
     """The session's evidence could not be written, or failed its own search for secrets."""

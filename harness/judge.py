@@ -70,6 +70,10 @@ _NEEDED: Final[Mapping[str, _Needs]] = {
     Mode.AUDIT: (_CLOSURE, ("the proof that its search sees", (Witnessed,))),
     Mode.LIVE: (_CLOSURE, ("an erasure", (Erased, RolledBack))),
 }
+_WHEN: Final = {
+    Moment.INSIDE: "when it was rolled back",
+    Moment.AFTER: "after the erasure",
+}
 _LOOKED: Final[Mapping[str, tuple[Moment, ...]]] = {
     Mode.VERIFY: (Moment.BEFORE, Moment.AFTER),
     Mode.REHEARSE: (Moment.BEFORE, Moment.INSIDE),
@@ -104,9 +108,15 @@ class Run:
 
     @property
     def last(self) -> Observed | None:
-        """The judged store set as the final sweep saw it; a rehearsal's is inside."""
-        final = Moment.INSIDE if self.opened.mode == Mode.REHEARSE else Moment.AFTER
-        return next(reversed(self.judged(final)), None)
+        """The judged store set as the final sweep saw it.
+
+        A rehearsal's is inside its transaction, and so is that of a run on real stores which
+        was rolled back: after it, everything is there that was there before.
+        """
+        real = self.opened.mode in {Mode.LIVE, Mode.REHEARSE}
+        undone = bool(self.all(RolledBack)) and not self.all(Erased)
+        inside = self.opened.mode == Mode.REHEARSE or (real and undone)
+        return next(reversed(self.judged(Moment.INSIDE if inside else Moment.AFTER)), None)
 
     @property
     def failures(self) -> list[Failed]:
@@ -365,10 +375,12 @@ def _unaccounted(run: Run) -> Iterator[Finding]:
 
 def _traces(run: Run) -> Iterator[Finding]:
     """Anything of the subject that the last sweep saw remains."""
-    after = run.last
-    found = "there" if run.opened.mode == Mode.AUDIT else "still there after the erasure"
-    for trace in after.traces if after else ():
-        why = f"{found}, as {', '.join(form for form, _ in trace.forms)}"
+    if not (after := run.last):
+        return
+    for trace in after.traces:
+        forms = ", ".join(form for form, _ in trace.forms)
+        there = "there" if run.opened.mode == Mode.AUDIT else f"still there {_WHEN[after.moment]}"
+        why = f"{there}, as {forms}"
         place = (trace.store, trace.table, trace.column)
         yield run.finding(FindingKind.TRACE, why, place=place, count=trace.cells)
 

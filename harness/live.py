@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from harness import routines
 from harness.erasure import Erasing, ProvenErasure, in_rounds
 from harness.errors import (
     ConflictError,
@@ -37,6 +38,7 @@ from harness.model import (
     Erased,
     Failed,
     History,
+    LogHolds,
     Mode,
     Moment,
     Observed,
@@ -51,6 +53,8 @@ from harness.model import (
     Witnessed,
 )
 from harness.plan import Party
+from harness.proven_call import ProvenCall, removed
+from harness.routines import RoutineFile
 from harness.run import CONNECTIONS, HARDENED, Recorder, now, observation
 from harness.stores import StoreSet
 from harness.stores.aliases import resolve
@@ -92,8 +96,8 @@ class Mission:
 
     `holds` are numbers under a legal hold; `plans` the digests of rehearsed plans, any of which
     the plan must have, unless there are none; `require_alone` raises if the lock that keeps
-    other operators out was lost; `hide` is told each number that must never be shown; `via`
-    makes what erases where that is not the plan.
+    other operators out was lost; `hide` is told each number that must never be shown; `file`
+    is the routine where it is an operator's own.
     """
 
     run: str
@@ -104,12 +108,16 @@ class Mission:
     engine: str
     key: SiteKey
     routine: str = HARDENED
-    routine_digest: str = ""
+    file: RoutineFile | None = None
     holds: frozenset[str] = frozenset()
     plans: frozenset[str] = frozenset()
     require_alone: Callable[[], None] = field(default=lambda: None)
     hide: Callable[[str], None] = field(default=lambda _: None)
-    via: Callable[[ProvenErasure], Erasing] | None = None
+
+    @property
+    def by_plan(self) -> bool:
+        """Whether the plan erases, and not a stored routine."""
+        return self.routine == HARDENED
 
 
 def token() -> str:
@@ -190,6 +198,7 @@ class LiveRun:
         self._record(Resumed(progress.run, now(), progress.last.state))
         with self._whole_run(), self._phase("resume"):
             store_set, decided = self._mission.store_set, progress.decided
+            removed(store_set, progress.run)
             store_set.settle(progress.prepared(decided=False), commit=False)
             if decided is None:
                 self._undone(progress)
@@ -249,7 +258,7 @@ class LiveRun:
             subject=mission.key.pseudonym(mission.wa_id.number),
             at=now(),
             shared=True,
-            routine_digest=mission.routine_digest,
+            routine_digest=mission.file.sha256 if mission.file else "",
         )
 
     def _freeze(self) -> None:
@@ -289,21 +298,36 @@ class LiveRun:
         mission = self._mission
         # In a later round masks of an earlier one stand already, and must be the same.
         self._round, self._fresh, self._drew = first - 1, first == 1, False
-        erasure = ProvenErasure(
-            run=mission.run,
-            store_set=mission.store_set,
-            manifest=mission.manifest,
-            key=self._held.digest_key,
-            record=self._record,
-            saw=self._saw,
-            settle=self._settle,
-        )
-        erasing = mission.via(erasure) if mission.via else erasure
         try:
-            in_rounds(_Counted(erasing, self._began), self._drawn, self._observe, first)
+            in_rounds(_Counted(self._erasing(), self._began), self._drawn, self._observe, first)
         except _WithheldError:
             self._note(State.ROLLED_BACK)
             self._record(Withheld(mission.run))
+        finally:
+            # Whatever came of it: the call was sent, with the number.
+            for log in () if mission.by_plan else mission.store_set.statement_logs():
+                self._record(LogHolds(mission.run, log))
+
+    def _erasing(self) -> Erasing:
+        """Return what erases: the plan, or a stored routine, both in one proven transaction."""
+        mission = self._mission
+        proven = (
+            mission.run,
+            mission.store_set,
+            mission.manifest,
+            self._held.digest_key,
+            self._record,
+            self._saw,
+        )
+        if mission.by_plan:
+            return ProvenErasure(*proven, settle=self._settle)
+        if mission.file:
+            routine = routines.from_file(
+                mission.file, mission.manifest, mission.store_set, mission.run
+            )
+        else:
+            routine = routines.documented(mission.manifest, mission.store_set, mission.run)
+        return ProvenCall(*proven, routine=routine, settle=self._settle)
 
     def _began(self, number: int) -> None:
         self._round = number
@@ -319,7 +343,14 @@ class LiveRun:
     def _party(self) -> Party:
         held = self._held
         masks = seeded(held.closure, held.seed)
-        search = Search(self._mission.manifest, held.closure, held.digest_key, masks)
+        # Whether a routine masked or harmed a row is told from the row itself.
+        search = Search(
+            self._mission.manifest,
+            held.closure,
+            held.digest_key,
+            masks,
+            keep_rows=not self._mission.by_plan,
+        )
         return Party(search, masks)
 
     def _settle(self, commit: Callable[[], None], changes: Sequence[TableChange]) -> None:
@@ -366,7 +397,8 @@ class LiveRun:
 
     def _prepare(self, attempt: str) -> None:
         store_set = self._mission.store_set
-        names = () if self._mission.via else store_set.commit_names(attempt)
+        # What postgres_fdw took part in cannot be prepared.
+        names = store_set.commit_names(attempt) if self._mission.by_plan else ()
         if names:
             self._note(State.PREPARING, names=names, token=attempt)
             store_set.prepare(attempt)
@@ -454,7 +486,7 @@ def plan_digest(mission: Mission, closure: Closure, tables: Sequence[TableChange
     facts = {
         "engine": mission.store_set.config.engine.value,
         "databases": sorted(mission.store_set.databases().values()),
-        "routine": [mission.routine, mission.routine_digest],
+        "routine": [mission.routine, mission.file.sha256 if mission.file else ""],
         "subject": sorted(mission.key.pseudonym(number) for number in closure.numbers),
         "tables": sorted(
             (one.store, one.table, one.deleted_rows, one.masked_rows) for one in tables

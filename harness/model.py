@@ -596,10 +596,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ColumnSchema:
-    """One column as the server describes it; `type_name` in the engine's own words."""
+    """One column as the server describes it; `type_name` in the engine's own words.
+
+    `collation` is how MySQL compares a column's text, and empty elsewhere.
+    """
 
     name: str
     type_name: str
+    collation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

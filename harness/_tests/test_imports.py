@@ -21,6 +21,7 @@ FLOORS = (
     "judge",
     "journal",
     "history",
+    "proven_call",
     "erasure",
     "plan",
     "witnesses",

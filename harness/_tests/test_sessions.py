@@ -219,6 +219,7 @@ MYSQL_LOGS = [
     ({"general_log": "ON"}, ("general log",)),
     ({"general_log": "ON", "log_output": "NONE"}, ()),
     ({"general_log": "ON", "sql_log_off": "ON"}, ()),
+    ({"innodb_print_all_deadlocks": "ON"}, ("error log, of deadlocks",)),
     (BINARY | {"binlog_format": "ROW"}, ()),
     (BINARY | {"binlog_format": "MIXED"}, ("binary log, mixed format",)),
     (BINARY | {"binlog_format": "STATEMENT"}, ("binary log, statement format",)),

@@ -217,6 +217,35 @@ def test_a_server_killed_after_preparing(
 
 
 @on_postgres
+def test_a_server_killed_between_two_commits(
+    server: EmbeddedServer, described: Manifest, choice: EngineChoice
+) -> None:
+    """Killed after the first store was committed, the server comes back and the rest is committed too."""
+    reached = config.from_variables(server.environment, source="test")
+    store_set = again(reached, described)
+    store_set.create(ddl.committed(described, choice.kind))
+    make(store_set)
+    names = store_set.commit_names("one")
+    committed: list[str] = []
+
+    def note(store: str) -> None:
+        committed.append(store)
+        if len(committed) == 1:
+            server.crash()
+
+    with suppress(UnsettledError):
+        decide(store_set, lambda: store_set.commit(note))
+    server.wait_ready()
+    resumed = again(reached, described)
+    # Names of what was already committed are no hindrance.
+    assert names[0] not in resumed.prepared(names)
+    resumed.settle(names, commit=True)
+    assert resumed.prepared(names) == ()
+    assert left(resumed) == [0, 0]
+    resumed.close()
+
+
+@on_postgres
 def test_sessions_lost_after_preparing_do_not_matter(tabled: StoreSet, other: StoreSet) -> None:
     """When every session ends between prepare and commit, new ones commit what was prepared."""
     with tabled.transaction():

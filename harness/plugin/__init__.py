@@ -7,6 +7,7 @@ exit status is the verdict's. The harness's own tests run as ordinary pytest.
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -106,6 +107,7 @@ def _live_stage(
     interruption: Interruption,
 ) -> LiveStage:
     from harness.plugin.live_stage import LiveStage  # noqa: PLC0415
+    from harness.plugin.progress import shown  # noqa: PLC0415
 
     # One sentence says why, on the last screen; node ids of a live run are of no use later.
     config.option.tbstyle = "no"
@@ -114,7 +116,7 @@ def _live_stage(
     for name in ("lfplugin", "nfplugin", "stepwiseplugin"):
         if plugin := config.pluginmanager.getplugin(name):
             config.pluginmanager.unregister(plugin)
-    return LiveStage(request, session, redactor, interruption)
+    return LiveStage(request, session, redactor, interruption, partial(shown, config))
 
 
 def _active(config: pytest.Config) -> bool:

@@ -23,10 +23,23 @@ from harness.identity import Closure, WaId
 from harness.journal import NAME, Header, Journal, Progress, mend
 from harness.judge import judge, runs_of
 from harness.live import CASE, Guard, LiveRun, Mission, refuse_holds, token
-from harness.model import Drifted, EngineKind, Erased, History, Mode, Record
+from harness.model import (
+    ClosureFrozen,
+    Drifted,
+    EngineKind,
+    Erased,
+    History,
+    Mode,
+    Moment,
+    Observed,
+    Record,
+    Resumed,
+    RunOpened,
+)
 from harness.plugin import live_screen, screen
 from harness.plugin.live_request import LiveRequest
 from harness.plugin.outcome import Concluded
+from harness.plugin.progress import RowsRead
 from harness.plugin.recorded import Recorded
 from harness.preflight import Preflight, Purpose, look
 from harness.redaction import Redactor
@@ -34,6 +47,7 @@ from harness.run import HARDENED
 from harness.stores import StoreSet, connect
 from harness.stores.aliases import resolve
 from harness.stores.exclusion import Exclusion, exclusive
+from harness.stores.watched import watched
 
 LOCK_WAIT_S: Final = 5.0
 _UNDECLARED: Final = "it is on this server and not in the manifest: treated by default"
@@ -56,9 +70,9 @@ class LiveStage:
     session: Session
     redactor: Redactor
     guard: Guard
+    progress: Callable[[int], AbstractContextManager[RowsRead]]
     durations_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     history: list[Record] = field(default_factory=list)
-    watch: Callable[[str, StoreSet], StoreSet] = field(default=lambda _, store_set: store_set)
 
     def __post_init__(self) -> None:
         self._cleanup = ExitStack()
@@ -69,6 +83,7 @@ class LiveStage:
         self._same: tuple[WaId, ...] = ()
         self._begun: set[WaId] = set()
         self._logs: tuple[str, ...] = ()
+        self._read: RowsRead | None = None
         self.redactor.register_secret(self.request.key.secret)
         for config in self.request.configs:
             self.redactor.register_secret(config.password)
@@ -227,6 +242,11 @@ class LiveStage:
 
     def _act(self) -> None:
         ready = self._look()
+        rows = sum(size.rows for _, seen in ready for size in seen.facts.condition.sizes)
+        with self.progress(rows) as self._read:
+            self._act_on(ready)
+
+    def _act_on(self, ready: list[tuple[StoreSet, Preflight]]) -> None:
         if self.request.resume:
             self._resume(ready[0][0])
         elif self.request.mode is Mode.AUDIT:
@@ -337,12 +357,12 @@ class LiveStage:
             run=run,
             mode=request.mode,
             wa_id=subject,
-            store_set=self.watch(run, store_set),
+            store_set=watched(store_set, self._read.add) if self._read else store_set,
             manifest=request.manifest,
             engine=_label(store_set),
             key=request.key,
             routine=request.candidate,
-            routine_digest=request.file.sha256 if request.file else "",
+            file=request.file,
             holds=request.holds,
             plans=request.plans,
             require_alone=alone or (lambda: None),
@@ -359,6 +379,8 @@ class LiveStage:
             def record(fact: Record) -> None:
                 self.history.append(fact)
                 history.write(stream, [fact], redactor=self.redactor)
+                if self._read and (phase := _phase_after(fact)):
+                    self._read.begin(phase)
 
             for found in seen.facts.undeclared if seen else ():
                 place = (found.store, found.table, found.column)
@@ -384,6 +406,18 @@ class LiveStage:
 
 def _resumed(run: LiveRun, *, progress: Progress, recorded: History) -> None:
     run.resume(progress, recorded)
+
+
+def _phase_after(fact: Record) -> str:
+    """Return what is read next, in an operator's words, where a record tells."""
+    if isinstance(fact, RunOpened | Resumed):
+        return "looking for aliases" if isinstance(fact, RunOpened) else "looking again"
+    if isinstance(fact, ClosureFrozen):
+        return "locating"
+    if isinstance(fact, Observed):
+        later = {Moment.BEFORE: "checking before the commit", Moment.INSIDE: "last look"}
+        return later.get(fact.moment, "")
+    return ""
 
 
 def _label(store_set: StoreSet) -> str:

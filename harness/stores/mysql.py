@@ -79,7 +79,8 @@ _TABLES = """
     SELECT table_name FROM information_schema.tables
     WHERE table_schema = %s AND table_type = 'BASE TABLE' ORDER BY table_name"""
 _COLUMNS = """
-    SELECT table_name, column_name, column_type FROM information_schema.columns
+    SELECT table_name, column_name, column_type, coalesce(collation_name, '')
+    FROM information_schema.columns
     WHERE table_schema = %s ORDER BY table_name, ordinal_position"""
 # The primary key sorts first; a unique index serves if none of its columns may be NULL.
 _KEYS = """
@@ -164,8 +165,8 @@ class MySqlStoreSet:
 
     def _tables_of(self, store: str, database: str) -> Iterator[TableSchema]:
         columns: dict[str, list[ColumnSchema]] = defaultdict(list)
-        for table, name, type_name in self._rows(_COLUMNS, (database,)):
-            columns[str(table)].append(ColumnSchema(str(name), str(type_name)))
+        for table, *column in self._rows(_COLUMNS, (database,)):
+            columns[str(table)].append(ColumnSchema(*map(str, column)))
         keys: dict[str, tuple[str, tuple[str, ...]]] = {}
         for table, index, names in self._rows(_KEYS, (database,)):
             keys.setdefault(str(table), (str(index), tuple(str(names).split("\0"))))

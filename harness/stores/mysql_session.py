@@ -45,17 +45,13 @@ _QUIET: Final = (
     "SET SESSION slow_query_log = 0",
     "SET SESSION binlog_rows_query_log_events = 0",
     "SET SESSION binlog_annotate_row_events = 0",
-    (
-        "UPDATE performance_schema.threads SET instrumented = 'NO' "
-        "WHERE processlist_id = connection_id()"
-    ),
 )
 _OF_LOGS: Final = (
     *("general_log", "sql_log_off", "log_output"),
     *("slow_query_log", "long_query_time", "min_examined_row_limit"),
     *("log_bin", "sql_log_bin", "binlog_format"),
     *("binlog_rows_query_log_events", "binlog_annotate_row_events"),
-    *("log_warnings", "log_error_verbosity"),
+    *("log_warnings", "log_error_verbosity", "innodb_print_all_deadlocks"),
 )
 _AUDIT: Final = """
     SELECT plugin_name FROM information_schema.plugins
@@ -98,6 +94,8 @@ def _logs(settings: Mapping[str, str]) -> Iterator[str]:
         yield "general log"
     if is_written and is_on("slow_query_log") and not _is_never_slow(settings):
         yield "slow query log"
+    if is_on("innodb_print_all_deadlocks"):
+        yield "error log, of deadlocks"
     if is_on("log_bin") and is_on("sql_log_bin"):
         yield from _binary_log(settings, is_on)
 

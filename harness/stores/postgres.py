@@ -34,6 +34,7 @@ from harness.model import (
 )
 from harness.stores import postgres_session
 from harness.stores.bulk_text import buffers
+from harness.stores.postgres_changes import update
 from harness.stores.postgres_quoting import quoted
 from harness.stores.postgres_rows import (
     LOCATOR_BYTES,
@@ -292,7 +293,7 @@ class PostgresStoreSet:
         )
 
     def replace(self, table: TableSchema, rows: Sequence[Replacement]) -> int:
-        return sum(self.execute(table.store, *_update(table, chunk)) for chunk in in_chunks(rows))
+        return sum(self.execute(table.store, *update(table, chunk)) for chunk in in_chunks(rows))
 
     def split(self, row: bytes) -> tuple[bytes, bytes]:
         return locator(row), row[LOCATOR_BYTES:]
@@ -551,32 +552,6 @@ def _tls_options(config: RunConfig) -> dict[str, Any]:
         if path:
             options[name] = str(path)
     return options
-
-
-def _update(table: TableSchema, rows: Sequence[Replacement]) -> tuple[str, list[object]]:
-    """Return one UPDATE that gives each row its own new cells, and its values.
-
-    The snapshot guarantees that a row is as it was located, or the update fails with 40001.
-    """
-    values: list[object] = []
-    assignments = []
-    for index in sorted({index for row in rows for index, _ in row.cells}):
-        column = table.columns[index]
-        arms = []
-        for row in rows:
-            if index in (cells := dict(row.cells)):
-                arms.append("WHEN %s::tid THEN %s")
-                values += [row.located.locator.decode("ascii"), _value(column, cells[index])]
-        name = quoted(column.name)
-        assignments.append(f"{name} = CASE ctid {' '.join(arms)} ELSE {name} END")
-    values.append([row.located.locator.decode("ascii") for row in rows])
-    source = f"{quoted(table.namespace)}.{quoted(table.name)}"
-    changes = ", ".join(assignments)
-    return f"UPDATE ONLY {source} SET {changes} WHERE ctid = ANY (%s::tid[])", values
-
-
-def _value(column: ColumnSchema, cell: bytes) -> object:
-    return psycopg2.Binary(cell) if column.type_name == "bytea" else cell.decode("utf-8")
 
 
 class _Spring:
