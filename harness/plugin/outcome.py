@@ -157,6 +157,11 @@ class Outcome:
         if doubt not in self._unclear:
             self._unclear.append(doubt)
 
+    @property
+    def _told(self) -> bool:
+        """Whether real stores gave a reason already, from which all else only follows."""
+        return bool(self._unclear) and self.stage.mode is not Mode.VERIFY
+
     def conclude(self, *, collected: int, pytest_status: int) -> None:
         """Judge the session's history and write its evidence; the folder is searched last.
 
@@ -165,7 +170,7 @@ class Outcome:
         ended = pytest_status in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
         if not ended:
             self._doubt("session", "the session was interrupted or ran nothing")
-        elif len(self._called) < collected:
+        elif len(self._called) < collected and not self._told:
             missed = collected - len(self._called)
             self._doubt("session", f"{missed} scenarios were collected and never run")
         try:
@@ -187,7 +192,8 @@ class Outcome:
             # Nobody was looked for, so there is no verdict about anybody.
             self._decide(Judgement(Verdict.CLEAR))
             return
-        self._write(judge(self.stage.records()))
+        told = self._told and not self.stage.records()
+        self._write(Judgement(Verdict.UNKNOWN) if told else judge(self.stage.records()))
         if leaking := session.sweep():
             files = ", ".join(leaking)
             why = f"the evidence itself holds a number or a password in {files}: delete that folder"
