@@ -246,6 +246,19 @@ def test_a_hidden_store_is_not_taken_for_absent(strict: StoreSet, described: Man
 
 
 @on_mysql
+def test_rights_on_single_tables_are_not_sight(strict: StoreSet, described: Manifest) -> None:
+    """Rights on every table that is seen are no right to see all tables, and are refused."""
+    with user_for(strict, Purpose.AUDIT) as user:
+        place = "`own\\_messageStore`.*"
+        strict.execute(STORE, f"REVOKE SELECT ON {place} FROM '{user.name}'@'%'")
+        for name in ("chats", "messages"):
+            strict.execute(STORE, f"GRANT SELECT ON `own_messageStore`.{name} TO '{user.name}'@'%'")
+        found = looked(user.config, described, Purpose.AUDIT)
+    assert [(lack.store, lack.what) for lack in found.grants] == [(STORE, "SELECT")]
+    assert not found.ready
+
+
+@on_mysql
 def test_a_grant_means_one_database_only(strict: StoreSet, described: Manifest) -> None:
     """The grant for a prefix with an underscore gives no right on a database of a like name."""
     like = strict.databases()[STORE].replace("_", "x")
