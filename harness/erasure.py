@@ -11,10 +11,11 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import count
+from typing import Final, Protocol
 
 from harness import canary as canaries
-from harness.errors import ConflictError, HarnessError
+from harness.errors import ConflictError, HarnessError, MaskError
 from harness.identity import Closure
 from harness.manifest import Manifest
 from harness.masks import Masks
@@ -23,9 +24,11 @@ from harness.model import (
     Erased,
     Hazard,
     Moment,
+    Observed,
     Record,
     RolledBack,
     SeedRow,
+    TableChange,
     TableState,
     Trace,
 )
@@ -36,7 +39,23 @@ from harness.stores.sweep import Search, Sighting
 
 ATTEMPTS: Final = 6
 """How often one transaction is tried before others are given up on."""
+MASK_DRAWS: Final = 12
+"""How often masks are drawn anew because those drawn do not fit."""
+ROUNDS: Final = 3
+"""How often rows that came too late for one transaction may start another."""
 _LONGEST_PAUSE_MS: Final = 50
+
+Settle = Callable[[Callable[[], None], Sequence[TableChange]], None]
+"""What is done when all is clear: takes the function that commits, and what was changed.
+
+It runs inside the transaction, and calls the function or raises, which rolls back.
+"""
+
+
+def at_once(commit: Callable[[], None], changes: Sequence[TableChange]) -> None:
+    """Commit without further ado."""
+    del changes
+    commit()
 
 
 class NotClearError(HarnessError):
@@ -45,7 +64,10 @@ class NotClearError(HarnessError):
 
 @dataclass(frozen=True, slots=True)
 class ProvenErasure:
-    """Erases from one store set; `record` takes facts, `saw` what each pass over the rows saw."""
+    """Erases from one store set; `record` takes facts, `saw` what each pass over the rows saw.
+
+    `settle` commits what is clear; by default, at once.
+    """
 
     run: str
     store_set: StoreSet
@@ -53,6 +75,7 @@ class ProvenErasure:
     key: bytes
     record: Callable[[Record], None]
     saw: Callable[[Moment, Sighting, float], object]
+    settle: Settle = at_once
 
     def committed(self, number: int, subject: Party) -> bool:
         """Carry the plan out in one round; return whether it was clear and is committed.
@@ -80,7 +103,7 @@ class ProvenErasure:
             except NotClearError as doubt:
                 self.record(RolledBack(self.run, number, str(doubt)))
                 return False
-            store_set.commit()
+            self.settle(store_set.commit, plan.changes)
         duration_s = round(time.monotonic() - started_s, 3)
         self.record(Erased(self.run, number, attempt, duration_s, plan.changes))
         return True
@@ -142,6 +165,53 @@ class ProvenErasure:
         inspection = inspect(store_set, subject, canary)
         self.saw(moment, inspection.sighting, started_s)
         return inspection
+
+
+class Erasing(Protocol):
+    """What erases somebody in one transaction, and says whether it was clear and is committed."""
+
+    def committed(self, number: int, subject: Party) -> bool:
+        """Carry out one round; see `ProvenErasure.committed`."""
+        ...
+
+
+def in_rounds(
+    erasure: Erasing,
+    draw: Callable[[], Party],
+    observe: Callable[[Party], Observed],
+    first: int = 1,
+) -> bool:
+    """Erase, look on a fresh snapshot, and go on as long as rows come too late, but not for ever.
+
+    Args:
+        erasure: What erases.
+        draw: Returns the subject with masks that were drawn anew: a few letters of base64 can
+            only be written as long as they were with some masks.
+        observe: Sweeps once more after each round.
+        first: The number of the first round; masks of an earlier one may stand already.
+
+    Returns:
+        Whether the last round was clear and is committed.
+    """
+    subject, committed = _fitting(erasure, draw, first)
+    for number in count(first + 1):
+        after = observe(subject)
+        if not committed or not after.traces or number == first + ROUNDS:
+            return committed
+        committed = erasure.committed(number, subject)
+    raise AssertionError  # itertools.count does not end
+
+
+def _fitting(erasure: Erasing, draw: Callable[[], Party], first: int) -> tuple[Party, bool]:
+    """Erase with masks that fit everywhere; return the party that has them, and the outcome."""
+    for drawn in count(1):
+        subject = draw()
+        try:
+            return subject, erasure.committed(first, subject)
+        except MaskError:
+            if drawn == MASK_DRAWS:
+                raise
+    raise AssertionError  # itertools.count does not end
 
 
 def reason_not_to_commit(before: Sighting, inside: Sighting) -> str:

@@ -31,6 +31,22 @@ class ConfigError(RefusalError):
     """A db.env file, an environment variable or an option cannot be used as it is."""
 
 
+class HoldError(RefusalError):
+    """The subject is under a legal hold."""
+
+
+class PlanChangedError(RefusalError):
+    """The located counts are no longer those that were rehearsed; nothing was changed."""
+
+
+class GivenUpError(HarnessError):
+    """The run was ended from outside before its commit, and rolled back."""
+
+
+class BusyError(RefusalError):
+    """Somebody else is erasing from the same store set; nothing was touched."""
+
+
 class ManifestError(HarnessError):
     """The manifest contradicts itself or lacks something that the harness needs."""
 
@@ -63,6 +79,10 @@ class ConflictError(StoreError):
     """Somebody else's change came between; the transaction is rolled back and may be retried."""
 
 
+class UnsettledError(StoreError):
+    """Prepared transactions still stand on the server: `--resume` finishes what was decided."""
+
+
 class PlanError(HarnessError):
     """The plan cannot be carried out as located; every row was left, or put back, as it was."""
 
@@ -73,6 +93,10 @@ class MaskError(PlanError):
 
 class RoutineError(HarnessError):
     """A deletion routine could not be installed, called or removed."""
+
+
+class SelfCommittingError(RoutineError):
+    """A routine ends the transaction that it is called in; it was stopped, nothing was changed."""
 
 
 class EvidenceError(HarnessError):

@@ -8,7 +8,7 @@ rules found, and a session's is what its runs' were. Only unexpected findings de
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar, cast
 
@@ -18,6 +18,8 @@ from harness.model import (
     Called,
     CanaryFlown,
     CatalogChanged,
+    ClosureFrozen,
+    Committing,
     Drifted,
     Erased,
     Failed,
@@ -26,14 +28,18 @@ from harness.model import (
     History,
     Judgement,
     LeftBehind,
+    LogHolds,
+    Mode,
     Moment,
     Observed,
     Part,
+    PlanMade,
     Planted,
     Predicted,
     Probe,
     Probed,
     Record,
+    Resumed,
     RolledBack,
     RoutineFailed,
     RunClosed,
@@ -43,10 +49,37 @@ from harness.model import (
     Told,
     Trace,
     Verdict,
+    Withheld,
+    Witnessed,
 )
 
 R = TypeVar("R", bound=Record)
-_ERASURES: Final = (Called, Erased, RolledBack, RoutineFailed)
+_Needs = tuple[tuple[str, tuple[type[Record], ...]], ...]
+_CLOSURE: Final[tuple[str, tuple[type[Record], ...]]] = ("a frozen closure", (ClosureFrozen,))
+# What a whole run has, by its mode; and when it must have looked at every row.
+_NEEDED: Final[Mapping[str, _Needs]] = {
+    Mode.VERIFY: (
+        ("what was planted", (Planted,)),
+        ("an erasure", (Called, Erased, RolledBack, RoutineFailed)),
+    ),
+    Mode.REHEARSE: (
+        _CLOSURE,
+        ("a plan that was carried out and rolled back", (Withheld, RolledBack)),
+        ("the plan's digest", (PlanMade, RolledBack)),
+    ),
+    Mode.AUDIT: (_CLOSURE, ("the proof that its search sees", (Witnessed,))),
+    Mode.LIVE: (_CLOSURE, ("an erasure", (Erased, RolledBack))),
+}
+_WHEN: Final = {
+    Moment.INSIDE: "when it was rolled back",
+    Moment.AFTER: "after the erasure",
+}
+_LOOKED: Final[Mapping[str, tuple[Moment, ...]]] = {
+    Mode.VERIFY: (Moment.BEFORE, Moment.AFTER),
+    Mode.REHEARSE: (Moment.BEFORE, Moment.INSIDE),
+    Mode.AUDIT: (Moment.AFTER,),
+    Mode.LIVE: (Moment.BEFORE, Moment.AFTER),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +108,30 @@ class Run:
 
     @property
     def last(self) -> Observed | None:
-        """The judged store set as the final sweep saw it."""
-        return next(reversed(self.judged(Moment.AFTER)), None)
+        """The judged store set as the final sweep saw it.
+
+        A rehearsal's is inside its transaction, and so is that of a run on real stores which
+        was rolled back: after it, everything is there that was there before.
+        """
+        real = self.opened.mode in {Mode.LIVE, Mode.REHEARSE}
+        undone = bool(self.all(RolledBack)) and not self.all(Erased)
+        inside = self.opened.mode == Mode.REHEARSE or (real and undone)
+        return next(reversed(self.judged(Moment.INSIDE if inside else Moment.AFTER)), None)
+
+    @property
+    def failures(self) -> list[Failed]:
+        """What failed, since the run was last taken up."""
+        resumed = [n for n, record in enumerate(self.records) if isinstance(record, Resumed)]
+        since = self.records[resumed[-1] :] if resumed else self.records
+        return [record for record in since if isinstance(record, Failed)]
+
+    @property
+    def undecided(self) -> list[Committing]:
+        """Decisions to commit of which it is not known that they were carried out."""
+        done = {one.round for one in self.all(Erased)} | {one.round for one in self.all(RolledBack)}
+        pending = [one for one in self.all(Committing) if one.round not in done]
+        # A later round that is over has looked at everything anew.
+        return [one for one in pending if one.round > max(done, default=0)]
 
     def finding(
         self,
@@ -130,7 +185,11 @@ def judge_run(run: Run) -> Judgement:
     return Judgement(
         verdict=Verdict.worst(*(finding.kind.verdict for finding in findings)),
         findings=findings,
-        expected=tuple(one for one in found if one.fact in _predicted(run)) if control else (),
+        expected=(
+            tuple(one for one in found if one.fact in _predicted(run))
+            if control
+            else tuple(_accepted(run))
+        ),
         subjects=(run.opened.subject,),
         held=_held(run),
     )
@@ -168,6 +227,14 @@ def _predicted(run: Run) -> dict[tuple[object, ...], Finding]:
     return {one.fact: one for record in run.all(Predicted) for one in record.findings}
 
 
+def _accepted(run: Run) -> Iterator[Finding]:
+    """Yield the drift that the operator accepted: it is shown, and decides nothing."""
+    for one in run.all(Drifted):
+        if one.accepted:
+            place = (one.store, one.table, one.column)
+            yield run.finding(FindingKind.DRIFT, f"accepted: {one.why}", place=place)
+
+
 def _held(run: Run) -> bool:
     return not run.opened.examination and (run.first is None or bool(run.first.traces))
 
@@ -190,10 +257,13 @@ def _added_up(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 def _unfinished(run: Run) -> Iterator[Finding]:
     """A run that failed, stopped half way or left something out proves nothing."""
-    for failed in run.all(Failed):
+    for failed in run.failures:
         why = f"{failed.error}: {failed.sentence}"
         yield run.finding(FindingKind.COVERAGE, why, surface=f"phase {failed.phase}")
-    if not run.all(Failed):
+    if run.undecided:
+        why = "a commit was sent and not answered: finish it with --resume and this session"
+        yield run.finding(FindingKind.COVERAGE, why, surface="commit")
+    if not run.failures:
         for lacking in _lacking(run):
             why = f"the run is not whole: it lacks {lacking}"
             yield run.finding(FindingKind.COVERAGE, why, surface=f"run {run.opened.run}")
@@ -203,15 +273,15 @@ def _lacking(run: Run) -> Iterator[str]:
     """Name what a whole run has and this one does not."""
     if len(run.all(RunOpened)) != 1:
         yield "one beginning"
-    if not run.all(Planted):
-        yield "what was planted"
+    for name, kinds in _NEEDED.get(run.opened.mode, _NEEDED[Mode.VERIFY]):
+        if not any(isinstance(record, kinds) for record in run.records):
+            yield name
     if run.opened.control and not run.all(Predicted):
         yield "a prediction"
-    if not any(isinstance(record, _ERASURES) for record in run.records):
-        yield "an erasure"
     observed = run.all(Observed)
+    moments = _LOOKED.get(run.opened.mode, _LOOKED[Mode.VERIFY])
     for part in sorted({one.part for one in observed} | {Part.JUDGED}):
-        for moment in (Moment.BEFORE, Moment.AFTER):
+        for moment in moments:
             if not any(one.tables for one in observed if (one.part, one.moment) == (part, moment)):
                 yield f"a sweep of the {part} set {moment} the erasure"
     if not run.all(RunClosed):
@@ -228,9 +298,28 @@ def _canary(run: Run) -> Iterator[Finding]:
     """Every erasure by the plan must have proven itself on the canary first."""
     flights = run.all(CanaryFlown)
     good = [f for f in flights if f.planted_cells == f.seen_cells > f.left_cells == 0]
-    if len(good) < len(run.all(Erased)):
+    if len(good) < len(run.all(Erased)) + len(run.all(Withheld)):
         why = "the canary was not seen in full, or not erased in full"
         yield run.finding(FindingKind.COVERAGE, why, surface="canary")
+
+
+def _witnessed(run: Run) -> Iterator[Finding]:
+    """Somebody known to be there must be found again, or a read-only search is blind."""
+    for one in run.all(Witnessed):
+        if not one.known_cells:
+            why = "nobody was found to prove the search on: the stores name no one"
+            yield run.finding(FindingKind.COVERAGE, why, surface="self-proof")
+        elif one.found_cells < one.known_cells:
+            missed = one.known_cells - one.found_cells
+            why = f"of {one.known_cells} cells known to name somebody, {missed} were not found"
+            yield run.finding(FindingKind.COVERAGE, why, surface="self-proof", count=missed)
+
+
+def _logged(run: Run) -> Iterator[Finding]:
+    """Where a log of the server's received the number, that log is not clean."""
+    for one in run.all(LogHolds):
+        why = f"the {one.log} holds the call with the number: scrub or expire that log"
+        yield run.finding(FindingKind.SURFACE, why, surface=one.log)
 
 
 def _unsearched(run: Run) -> Iterator[Finding]:
@@ -286,9 +375,11 @@ def _unaccounted(run: Run) -> Iterator[Finding]:
 
 def _traces(run: Run) -> Iterator[Finding]:
     """Anything of the subject that the last sweep saw remains."""
-    after = run.last
-    for trace in after.traces if after else ():
-        why = f"still there after the erasure, as {', '.join(form for form, _ in trace.forms)}"
+    if not (after := run.last):
+        return
+    when = "there" if run.opened.mode == Mode.AUDIT else f"still there {_WHEN[after.moment]}"
+    for trace in after.traces:
+        why = f"{when}, as {', '.join(form for form, _ in trace.forms)}"
         place = (trace.store, trace.table, trace.column)
         yield run.finding(FindingKind.TRACE, why, place=place, count=trace.cells)
 
@@ -340,6 +431,8 @@ def _left_behind(run: Run) -> Iterator[Finding]:
 def _drift(run: Run) -> Iterator[Finding]:
     """The connected schema must be the one that the treatments were written for."""
     for drifted in run.all(Drifted):
+        if drifted.accepted:
+            continue
         place = (drifted.store, drifted.table, drifted.column)
         yield run.finding(FindingKind.DRIFT, drifted.why, place=place)
 
@@ -452,6 +545,8 @@ RULES: Final[tuple[Rule, ...]] = (
     _unfinished,
     _rolled_back,
     _canary,
+    _witnessed,
+    _logged,
     _unsearched,
     _blind,
     _unaccounted,

@@ -7,6 +7,7 @@ the same mask in every store and every form, so that what belonged together stil
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Callable
@@ -66,6 +67,22 @@ class Masks:
         had replaced anything but its own identifier would turn into something else.
         """
         return self._finds_masks.replace(cell, representation, self._numbers)
+
+
+def seeded(closure: Closure, seed: bytes) -> Masks:
+    """Return the masks that a secret seed gives, the same each time: a run may be resumed.
+
+    Whoever has the seed can turn masks back, so it is destroyed when the run is over.
+    """
+    drawn = 0
+
+    def choose(characters: str) -> str:
+        nonlocal drawn
+        drawn += 1
+        number = hashlib.blake2b(drawn.to_bytes(8, "big"), key=seed, digest_size=16).digest()
+        return characters[int.from_bytes(number, "big") % len(characters)]
+
+    return Masks(closure, choose)
 
 
 def _was_json(cell: bytes) -> bool:

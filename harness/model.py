@@ -200,6 +200,16 @@ class Unsearched:
 # --- records of a history -------------------------------------------------------------------
 
 
+class Mode(StrEnum):
+    """What kind of session it is, and what may become of the rows."""
+
+    VERIFY = "verify"
+    PREFLIGHT = "preflight"
+    REHEARSE = "rehearse"
+    AUDIT = "audit"
+    LIVE = "live"
+
+
 class Part(StrEnum):
     """Which store set an observation is about."""
 
@@ -251,10 +261,14 @@ class Planted:
 
 @dataclass(frozen=True, slots=True)
 class ClosureFrozen:
-    """The identity closure by kind and count, frozen before anything is deleted."""
+    """The identity closure by kind and count, frozen before anything is deleted.
+
+    `pseudonyms` has one for each identifier, so that a restored alias can be recognised later.
+    """
 
     run: str
     identifiers: tuple[tuple[str, int], ...]
+    pseudonyms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,13 +301,17 @@ class RowsDiffer:
 
 @dataclass(frozen=True, slots=True)
 class Drifted:
-    """The connected schema differs from the manifest at one place."""
+    """The connected schema differs from the manifest at one place.
+
+    `accepted`: the operator said to go on with the default treatment.
+    """
 
     run: str
     store: str
     table: str
     column: str
     why: str
+    accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,6 +425,60 @@ class CanaryFlown:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanMade:
+    """What the plan would do, carried out and found clear; the digest names exactly that."""
+
+    run: str
+    digest: str
+    tables: tuple[TableChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A rehearsal was clear and was rolled back all the same, as it must be."""
+
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class Committing:
+    """The decision to commit, before it is sent; `Erased` says that it was carried out."""
+
+    run: str
+    round: int
+    tables: tuple[TableChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """An interrupted run was taken up again; `state` is how far it had come."""
+
+    run: str
+    at: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Witnessed:
+    """What a read-only search proved itself on: people known to be there, found again.
+
+    Cells of columns that bear identities, one each, read by another way than the search's.
+    """
+
+    run: str
+    known_cells: int
+    found_cells: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogHolds:
+    """A log of the server's own received the subject's number with a statement of ours."""
+
+    run: str
+    log: str
+
+
+@dataclass(frozen=True, slots=True)
 class RolledBack:
     """The plan was carried out, found not to be clear, and rolled back: every row is as before."""
 
@@ -464,6 +536,12 @@ Record = (
     | CatalogChanged
     | Erased
     | CanaryFlown
+    | PlanMade
+    | Withheld
+    | Committing
+    | Resumed
+    | Witnessed
+    | LogHolds
     | RolledBack
     | LeftBehind
     | Predicted
@@ -518,10 +596,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ColumnSchema:
-    """One column as the server describes it; `type_name` in the engine's own words."""
+    """One column as the server describes it; `type_name` in the engine's own words.
+
+    `collation` is how MySQL compares a column's text, and empty elsewhere.
+    """
 
     name: str
     type_name: str
+    collation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ anything is committed. The canary goes through all of it beside the subject.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 
@@ -26,6 +26,7 @@ from harness.model import (
     Trace,
 )
 from harness.stores import StoreSet
+from harness.stores.recognition import Memory, WatchingPass
 from harness.stores.representation import holds_wide_integers
 from harness.stores.sweep import Search, Sighting, TablePass, sweep_with
 
@@ -109,7 +110,12 @@ class _LocatingPass(TablePass):
 class _PairedPass:
     """One pass for two: a row that concerns the canary is the canary's, the rest are not."""
 
-    def __init__(self, store_set: StoreSet, subject: _LocatingPass, canary: _LocatingPass) -> None:
+    def __init__(
+        self,
+        store_set: StoreSet,
+        subject: _LocatingPass | WatchingPass,
+        canary: _LocatingPass,
+    ) -> None:
         self._split = store_set.split
         self._bare = store_set.bare
         self._canarys = canary.candidate
@@ -158,11 +164,41 @@ class Inspection:
 
 def inspect(store_set: StoreSet, subject: Party, canary: Party) -> Inspection:
     """Locate everything of subject and canary in one pass over every row; see `sweep`."""
+
+    def locating(table: TableSchema) -> _LocatingPass:
+        return _LocatingPass(store_set, table, subject.search, subject.masks)
+
+    return _inspected(store_set, locating, canary)
+
+
+def watch(
+    store_set: StoreSet, search: Search, canary: Party, memory: Memory | None = None
+) -> Inspection:
+    """See everything of the subject and locate the canary, in one pass: see `inspect`.
+
+    There is no plan for the subject, which somebody else's routine erases. With a memory the
+    first pass fills it, and later ones recognise by it what the routine masked.
+    """
+
+    def watching(table: TableSchema) -> WatchingPass:
+        return WatchingPass(store_set, table, search, memory)
+
+    inspection = _inspected(store_set, watching, canary)
+    if memory and not memory.complete:
+        memory.close()
+    return inspection
+
+
+def _inspected(
+    store_set: StoreSet,
+    begin_subject: Callable[[TableSchema], _LocatingPass | WatchingPass],
+    canary: Party,
+) -> Inspection:
     passes: list[_PairedPass] = []
 
     def begin(table: TableSchema) -> _PairedPass:
-        both = (_LocatingPass(store_set, table, p.search, p.masks) for p in (subject, canary))
-        passes.append(_PairedPass(store_set, *both))
+        canarys = _LocatingPass(store_set, table, canary.search, canary.masks)
+        passes.append(_PairedPass(store_set, begin_subject(table), canarys))
         return passes[-1]
 
     sighting = sweep_with(
@@ -172,7 +208,7 @@ def inspect(store_set: StoreSet, subject: Party, canary: Party) -> Inspection:
     )
     return Inspection(
         sighting=sighting,
-        plan=_plan([passing.subject.plan for passing in passes]),
+        plan=_plan([one.subject.plan for one in passes if isinstance(one.subject, _LocatingPass)]),
         canary_plan=_plan([passing.canary.plan for passing in passes]),
         canary_traces=tuple(trace for passing in passes for trace in passing.canary.traces()),
         masked_rows=sum(passing.subject.masked_rows for passing in passes),

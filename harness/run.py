@@ -7,7 +7,6 @@ can, now or years later.
 
 from __future__ import annotations
 
-import itertools
 import os
 import secrets
 import time
@@ -20,11 +19,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from harness import routines
-from harness.erasure import ProvenErasure
+from harness.erasure import ProvenErasure, in_rounds
 from harness.errors import (
     ConflictError,
     HarnessError,
-    MaskError,
     RoutineError,
     StoreError,
     StoreUnreachableError,
@@ -73,10 +71,6 @@ CONNECTIONS: Final = min(4, os.cpu_count() or 1)
 """How many connections read a large table outside the transaction of an erasure."""
 SHOWN_ROWS: Final = 100
 """How many rows that differ are told one by one, for each table."""
-MASK_DRAWS: Final = 12
-"""How often masks are drawn anew because those drawn do not fit."""
-ROUNDS: Final = 3
-"""How often rows that came too late for one transaction may start another."""
 
 
 def now() -> str:
@@ -138,6 +132,23 @@ def opened(rehearsal: Rehearsal, case: str, *, examination: bool = False) -> Run
         shared=rehearsal.shared,
         routine_digest=rehearsal.file.sha256 if rehearsal.file else "",
         examination=examination,
+    )
+
+
+def observation(
+    run: str, part: Part, moment: Moment, sighting: Sighting, started_s: float
+) -> Observed:
+    """Return what a pass over every row saw, as the record that it leaves."""
+    return Observed(
+        run=run,
+        part=part,
+        moment=moment,
+        at=now(),
+        duration_s=round(time.monotonic() - started_s, 3),
+        size_bytes=sighting.size_bytes,
+        tables=tuple(sighting.tables),
+        traces=tuple(sighting.traces),
+        unsearched=tuple(sighting.unsearched),
     )
 
 
@@ -224,17 +235,7 @@ class _Operation:
             return self._saw(part, moment, sighting, started_s)
 
     def _saw(self, part: Part, moment: Moment, sighting: Sighting, started_s: float) -> Observed:
-        observed = Observed(
-            run=self._rehearsal.run,
-            part=part,
-            moment=moment,
-            at=now(),
-            duration_s=round(time.monotonic() - started_s, 3),
-            size_bytes=sighting.size_bytes,
-            tables=tuple(sighting.tables),
-            traces=tuple(sighting.traces),
-            unsearched=tuple(sighting.unsearched),
-        )
+        observed = observation(self._rehearsal.run, part, moment, sighting, started_s)
         self._record(observed)
         self._seen.setdefault((part, moment), sighting)
         if self._rehearsal.which_rows and moment is not Moment.BEFORE:
@@ -327,31 +328,17 @@ class _Operation:
         )
         for _ in self._rehearsal.case.calls:
             with self._phase("erase"):
-                subject, committed = self._first_round(erasure, closure)
-            for number in range(1, ROUNDS + 1):
-                if number > 1:
-                    with self._phase("erase"):
-                        committed = erasure.committed(number, subject)
-                # On a fresh snapshot: rows that came after the transaction's are seen now.
-                after = self._observe(Part.JUDGED, Moment.AFTER, subject.search)
-                if not committed or not after.traces:
-                    break
+                in_rounds(
+                    erasure,
+                    partial(self._party, closure),
+                    # On a fresh snapshot: rows that came after the transaction's are seen now.
+                    lambda subject: self._observe(Part.JUDGED, Moment.AFTER, subject.search),
+                )
         self._observe_other(Moment.AFTER)
 
-    def _first_round(self, erasure: ProvenErasure, closure: Closure) -> tuple[Party, bool]:
-        """Erase with masks that fit everywhere; return the party that has them, and the outcome.
-
-        A few letters of base64 can only be written as long as they were with some masks.
-        """
-        for draw in itertools.count(1):
-            masks = Masks(closure)
-            subject = Party(self._search(closure, masks), masks)
-            try:
-                return subject, erasure.committed(1, subject)
-            except MaskError:
-                if draw == MASK_DRAWS:
-                    raise
-        raise AssertionError  # itertools.count does not end
+    def _party(self, closure: Closure) -> Party:
+        masks = Masks(closure)
+        return Party(self._search(closure, masks), masks)
 
 
 def made(rehearsal: Rehearsal, where: StoreSet) -> Routine:

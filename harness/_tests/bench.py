@@ -265,7 +265,8 @@ def _call_documented(store_set: StoreSet) -> None:
     routine.remove()
 
 
-def _print(cells: Sequence[str]) -> None:
+def show(cells: Sequence[str]) -> None:
+    """Print one line of the table."""
     sys.stdout.write("| " + " | ".join(cells) + " |\n")
     sys.stdout.flush()
 
@@ -277,14 +278,14 @@ def main() -> None:
     parser.add_argument("--engine", action="append", metavar="ENGINE")
     arguments = parser.parse_args()
     named = arguments.engine or [kind.value for kind in EngineKind]
-    _print(HEAD)
-    _print(["---"] * len(HEAD))
+    show(HEAD)
+    show(["---"] * len(HEAD))
     for choice in map(parse_choice, named):
         # One server at a time, so that none disturbs the other.
         with running([choice]) as servers:
             reached = run_config.from_variables(servers[choice].environment, source="bench")
             for line in Bench(choice, reached, arguments.messages).lines():
-                _print(line.cells(choice))
+                show(line.cells(choice))
 
 
 if __name__ == "__main__":

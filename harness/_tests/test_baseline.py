@@ -247,11 +247,17 @@ def saved(folder: Path, content: object) -> Path:
 
 def first_version(written: dict[str, Any]) -> dict[str, Any]:
     """Return a document as harnesses wrote it before there was a baseline."""
-    return {name: value for name, value in written.items() if name != "baseline"} | {"version": 1}
+    later = {"baseline", "operator", "ticket"}
+    runs = [
+        {name: value for name, value in run.items() if name not in {"plan", "changes"}}
+        for run in written["runs"]
+    ]
+    kept = {name: value for name, value in written.items() if name not in later}
+    return kept | {"version": 1, "runs": runs}
 
 
 def test_both_versions_are_read(tmp_path: Path) -> None:
-    """A document is read the same with and without the field that version 2 added."""
+    """A document is read the same with and without the fields that later versions added."""
     written = document((found("jid"),), (found("data"),))
     read = read_verdict(saved(tmp_path, written))
     assert read.findings == (found("jid"),)
@@ -282,7 +288,7 @@ SPOILED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no version": (lambda _: {"name": "hushhush"}, "no verdict document"),
     "version as text": (changed("version", to="2"), "no verdict document"),
     "version as flag": (changed("version", to=True), "no verdict document"),
-    "later version": (changed("version", to=3), "version other than"),
+    "later version": (changed("version", to=4), "version other than"),
     "version only": (lambda _: {"version": 2}, "not as a harness writes it"),
     "session": (changed("session", to="hushhush"), "not as a harness writes it"),
     "verdict": (changed("verdict", to="hushhush"), "not as a harness writes it"),

@@ -15,6 +15,8 @@ from harness.model import (
     Called,
     CanaryFlown,
     CatalogChanged,
+    ClosureFrozen,
+    Committing,
     Drifted,
     Erased,
     Failed,
@@ -23,13 +25,16 @@ from harness.model import (
     History,
     Judgement,
     LeftBehind,
+    LogHolds,
     Moment,
     Observed,
     Part,
+    PlanMade,
     Planted,
     Predicted,
     Probe,
     Probed,
+    Resumed,
     RolledBack,
     RoutineFailed,
     RunClosed,
@@ -40,6 +45,8 @@ from harness.model import (
     Trace,
     Unsearched,
     Verdict,
+    Withheld,
+    Witnessed,
 )
 
 RUN = "one"
@@ -293,6 +300,128 @@ EXAMINATION_FAULTS = {
     ),
 }
 FAULTS |= EXAMINATION_FAULTS
+
+
+FROZEN = ClosureFrozen(RUN, (("number given", 1),), ("p",))
+FLOWN = CanaryFlown(RUN, 3, 9, 9, 0)
+INSIDE = observed(Part.JUDGED, Moment.INSIDE, tables=(replace(STATE, subject_rows=0),))
+DECIDED = Committing(RUN, 1, ())
+LIVE_OPENED = replace(OPENED, mode="live", routine="hardened", shared=True)
+LIVE: History = (
+    LIVE_OPENED,
+    FROZEN,
+    BEFORE,
+    FLOWN,
+    INSIDE,
+    DECIDED,
+    ERASED,
+    AFTER,
+    RunClosed(RUN, "now"),
+)
+REHEARSED: History = (
+    replace(LIVE_OPENED, mode="rehearse"),
+    *LIVE[1:5],
+    PlanMade(RUN, "d" * 64, ()),
+    Withheld(RUN),
+    LIVE[-1],
+)
+AUDITED: History = (
+    replace(LIVE_OPENED, mode="audit"),
+    FROZEN,
+    AFTER,
+    Witnessed(RUN, 9, 9),
+    LIVE[-1],
+)
+
+
+def lacking(whole: History, record: object) -> History:
+    """Return a whole history without one of its records."""
+    assert record in whole
+    return tuple(one for one in whole if one is not record)
+
+
+GONE = Failed(RUN, "erase", "StoreUnreachableError", "gone")
+FAULTS |= {
+    "live, no closure": (lacking(LIVE, FROZEN), ("coverage", "run one"), Verdict.UNKNOWN),
+    "live, no erasure": (
+        lacking(lacking(LIVE, ERASED), DECIDED),
+        ("coverage", "run one"),
+        Verdict.UNKNOWN,
+    ),
+    "live, no last sweep": (lacking(LIVE, AFTER), ("coverage", "run one"), Verdict.UNKNOWN),
+    "live, no canary": (lacking(LIVE, FLOWN), ("coverage", "canary"), Verdict.UNKNOWN),
+    "live, commit not answered": (lacking(LIVE, ERASED), ("coverage", "commit"), Verdict.UNKNOWN),
+    "live, failed after it was resumed": (
+        (*LIVE[:-2], Resumed(RUN, "now", "committing"), GONE),
+        ("coverage", "phase erase"),
+        Verdict.UNKNOWN,
+    ),
+    "live, a log holds the number": (
+        (*LIVE, LogHolds(RUN, "general log")),
+        ("surface", "general log"),
+        Verdict.UNKNOWN,
+    ),
+    "rehearsal, no sweep inside": (
+        lacking(REHEARSED, INSIDE),
+        ("coverage", "run one"),
+        Verdict.UNKNOWN,
+    ),
+    "rehearsal, not to its end": (
+        lacking(REHEARSED, REHEARSED[-2]),
+        ("coverage", "run one"),
+        Verdict.UNKNOWN,
+    ),
+    "rehearsal, no digest": (
+        lacking(REHEARSED, REHEARSED[-3]),
+        ("coverage", "run one"),
+        Verdict.UNKNOWN,
+    ),
+    "rehearsal, no canary": (lacking(REHEARSED, FLOWN), ("coverage", "canary"), Verdict.UNKNOWN),
+    "audit, not proven": (lacking(AUDITED, AUDITED[3]), ("coverage", "run one"), Verdict.UNKNOWN),
+    "audit, nobody to prove it on": (
+        (*AUDITED[:3], Witnessed(RUN, 0, 0), AUDITED[-1]),
+        ("coverage", "self-proof"),
+        Verdict.UNKNOWN,
+    ),
+    "audit, blind in one column": (
+        (*AUDITED[:3], Witnessed(RUN, 9, 8), AUDITED[-1]),
+        ("coverage", "self-proof"),
+        Verdict.UNKNOWN,
+    ),
+    "audit, a trace": (
+        (*AUDITED[:2], replace(AFTER, traces=(SEEN,)), *AUDITED[3:]),
+        ("trace", f"{TABLE}.data"),
+        Verdict.TRACE,
+    ),
+}
+
+
+@pytest.mark.parametrize("history", [LIVE, REHEARSED, AUDITED], ids=["live", "rehearse", "audit"])
+def test_a_run_on_real_stores_without_a_fault_is_clear(history: History) -> None:
+    """Whatever the mode, a whole run that saw nothing wrong is CLEAR."""
+    assert (judge(history).verdict, judge(history).findings) == (Verdict.CLEAR, ())
+
+
+def test_what_failed_before_a_run_was_resumed_does_not_decide() -> None:
+    """A run that failed after its commit and was finished by --resume is CLEAR."""
+    resumed = (*LIVE[:-2], GONE, Resumed(RUN, "now", "committed"), *LIVE[-2:])
+    assert judge(resumed).verdict is Verdict.CLEAR
+    assert judge((*LIVE[:-2], GONE)).verdict is Verdict.UNKNOWN
+
+
+def test_a_commit_that_a_later_round_looked_behind_is_decided() -> None:
+    """Where nobody knows whether a commit was done, another round that is over has looked."""
+    again = (*lacking(LIVE, ERASED)[:-2], FLOWN, INSIDE, replace(ERASED, round=2), *LIVE[-2:])
+    assert judge(again).verdict is Verdict.CLEAR
+
+
+def test_accepted_drift_is_shown_and_does_not_decide() -> None:
+    """Drift that the operator accepted stands among what was expected."""
+    drifted = Drifted(RUN, "messageStore", "messages", "extra", "new", accepted=True)
+    judgement = judge((*LIVE, drifted))
+    assert judgement.verdict is Verdict.CLEAR
+    assert [one.place for one in judgement.expected] == [f"{TABLE}.extra"]
+    assert judge((*LIVE, replace(drifted, accepted=False))).verdict is Verdict.TRACE
 
 
 def test_a_well_behaved_routine_is_clear() -> None:

@@ -14,14 +14,14 @@ from harness import __version__
 from harness.errors import EvidenceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from harness.evidence.comparison import Comparison, Entry
     from harness.evidence.session import Mode
-    from harness.model import Finding, Judgement, RunOpened
+    from harness.model import Finding, Judgement, RunOpened, TableChange
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 Rows = Literal["untouched", "committed", "partial"]
 Grade = Literal["rows"]
@@ -54,6 +54,10 @@ def document(  # noqa: PLR0913  # the fields of a document, all by name
     runs: Iterable[RunOpened],
     timing: Mapping[str, float],
     partial: str | None = None,
+    plans: Mapping[str, str] | None = None,
+    changes: Mapping[str, Sequence[TableChange]] | None = None,
+    operator: str = "",
+    ticket: str = "",
 ) -> dict[str, object]:
     """Return the verdict document of a session.
 
@@ -68,6 +72,10 @@ def document(  # noqa: PLR0913  # the fields of a document, all by name
         runs: The opening records of the runs that were judged.
         timing: Wall-clock seconds by phase.
         partial: Why only a part of the scenarios was run; None if all were.
+        plans: The digest of each run's plan, by the run's name.
+        changes: What each run deleted and masked on real stores, or would have.
+        operator: Who ran it.
+        ticket: Why.
 
     Raises:
         EvidenceError: The statements contradict each other, or a time has no zone.
@@ -81,6 +89,8 @@ def document(  # noqa: PLR0913  # the fields of a document, all by name
         "verdict": judgement.verdict.value,
         "held": judgement.held,
         "rows": rows,
+        "operator": operator,
+        "ticket": ticket,
         "scope": {
             "grade": scope.grade,
             "searched": list(scope.searched),
@@ -91,7 +101,14 @@ def document(  # noqa: PLR0913  # the fields of a document, all by name
         "subjects": [subject for subject in judgement.subjects if subject],
         "findings": [_finding(finding) for finding in judgement.findings],
         "expected": [_finding(finding) for finding in judgement.expected],
-        "runs": [_run(run) for run in runs],
+        "runs": [
+            {
+                **_run(run),
+                "plan": (plans or {}).get(run.run, ""),
+                "changes": [asdict(one) for one in (changes or {}).get(run.run, ())],
+            }
+            for run in runs
+        ],
         "started_at": _utc(started_at),
         "finished_at": _utc(finished_at),
         "durations_s": {phase: round(seconds, 3) for phase, seconds in timing.items()},

@@ -7,30 +7,37 @@ exit status is the verdict's. The harness's own tests run as ordinary pytest.
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import pytest
 
 from harness.errors import RefusalError
 from harness.evidence import allure_results
 from harness.evidence.session import Session
-from harness.plugin import options
+from harness.model import Mode
+from harness.plugin import live_request, options
 from harness.plugin.interruption import Interruption
+from harness.plugin.outcome import Outcome
 from harness.plugin.redacting import redact_report, redact_terminal
 from harness.redaction import Redactor
 from harness.run import DOCUMENTED, HARDENED
 
 if TYPE_CHECKING:
     from harness.model import EngineChoice
-    from harness.plugin.outcome import Outcome
-    from harness.plugin.staging import Recorded, Stage
+    from harness.plugin.live_request import LiveRequest
+    from harness.plugin.live_stage import LiveStage
+    from harness.plugin.recorded import Recorded
+    from harness.plugin.staging import Stage
     from harness.population.cases import Case
 
-STAGE: Final[pytest.StashKey[Stage]] = pytest.StashKey()
-OUTCOME: Final[pytest.StashKey[Outcome]] = pytest.StashKey()
+STAGE: Final[pytest.StashKey[Stage | LiveStage]] = pytest.StashKey()
+OUTCOME: Final = pytest.StashKey[Outcome]()
 INTERRUPTION: Final = pytest.StashKey[Interruption]()
 _SCENARIOS: Final = Path(__file__).resolve().parents[2] / "scenarios"
+_QUIET: Final = -2
+"""No header and no count of tests: at three in the morning the last screen is all there is."""
 _OWN_TESTS: Final = Path(__file__).resolve().parent.parent / "_tests"
 
 
@@ -44,34 +51,80 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "control: about the vendor's routine, which must fail as predicted"
     )
     config.addinivalue_line("markers", "stored: about a stored routine, which the plan is not")
+    config.addinivalue_line(
+        "markers", "live(*modes, only=False): judges real stores in these modes (only these)"
+    )
     if not _active(config):
         return
     redactor = Redactor()
     session = None
+    # All scenarios are asked for when a folder that holds them all is.
+    narrowed = not any(_SCENARIOS.is_relative_to(path) for path in _paths(config))
     try:
-        request = options.read_request(config)
-        session = Session.create(request.reports, "verify", redactor)
+        stage: Stage | LiveStage
+        if config.getoption("live"):
+            request = live_request.read_live_request(config, narrowed=narrowed)
+            session = _live_session(request, redactor)
+            interruption = Interruption(once=True, deadline_s=request.deadline_s)
+            stage = _live_stage(config, request, session, redactor, interruption)
+        else:
+            asked = options.read_request(config)
+            session = Session.create(asked.reports, "verify", redactor)
+            interruption = Interruption()
+            stage = _stage(asked, session, redactor)
         results = allure_results.install(config, session, redactor)
     except RefusalError as error:
-        if session:
+        if session and not config.getoption("resume"):
             session.discard()
         raise pytest.UsageError(str(error)) from None
-    # Disposable servers and synthetic people are loaded only once it is sure they are wanted.
-    from harness.plugin.outcome import Outcome  # noqa: PLC0415
-    from harness.plugin.staging import Stage  # noqa: PLC0415
-
-    stage = Stage(request, session, redactor)
     config.stash[STAGE] = stage
     config.stash[OUTCOME] = outcome = Outcome(stage, results)
-    # All scenarios are asked for when a folder that holds them all is.
-    outcome.narrowed = not any(_SCENARIOS.is_relative_to(path) for path in _paths(config))
-    config.stash[INTERRUPTION] = Interruption()
-    config.pluginmanager.register(config.stash[INTERRUPTION])
+    outcome.narrowed = narrowed
+    config.stash[INTERRUPTION] = interruption
+    config.pluginmanager.register(interruption)
     config.add_cleanup(stage.close)
 
 
+def _stage(request: options.Request, session: Session, redactor: Redactor) -> Stage:
+    # Disposable servers and synthetic people are loaded only once it is sure they are wanted.
+    from harness.plugin.staging import Stage  # noqa: PLC0415
+
+    return Stage(request, session, redactor)
+
+
+def _live_session(request: LiveRequest, redactor: Redactor) -> Session:
+    """Return a new session's folder, or that of the session that is to be resumed."""
+    if request.resume:
+        return Session(request.resume, request.mode.value, redactor)
+    return Session.create(request.reports, request.mode.value, redactor)
+
+
+def _live_stage(
+    config: pytest.Config,
+    request: LiveRequest,
+    session: Session,
+    redactor: Redactor,
+    interruption: Interruption,
+) -> LiveStage:
+    from harness.plugin.live_stage import LiveStage  # noqa: PLC0415
+    from harness.plugin.progress import shown  # noqa: PLC0415
+
+    # One sentence says why, on the last screen; node ids of a live run are of no use later.
+    config.option.tbstyle = "no"
+    if config.option.verbose == 0:
+        config.option.verbose = _QUIET
+    for name in ("lfplugin", "nfplugin", "stepwiseplugin"):
+        if plugin := config.pluginmanager.getplugin(name):
+            config.pluginmanager.unregister(plugin)
+    return LiveStage(request, session, redactor, interruption, partial(shown, config))
+
+
 def _active(config: pytest.Config) -> bool:
-    looking = ("collectonly", "help", "version", "markers", "showfixtures", "cacheshow")
+    if config.getoption("help") or config.getoption("version"):
+        return False
+    if config.getoption("live", default=False):
+        return True
+    looking = ("collectonly", "markers", "showfixtures", "cacheshow")
     if any(getattr(config.option, name, None) for name in looking):
         return False
     if getattr(config.option, "show_fixtures_per_test", False):
@@ -88,6 +141,19 @@ def _paths(config: pytest.Config) -> list[Path]:
 def pytest_sessionstart(session: pytest.Session) -> None:
     if stage := session.config.stash.get(STAGE, None):
         redact_terminal(session.config, stage.redactor)
+        if session.config.option.verbose < 0:
+            # The percentage of scenarios judged says nothing about the stores.
+            session.config.pluginmanager.getplugin("terminalreporter")._show_progress_info = False  # noqa: SLF001
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(
+    report: pytest.TestReport, config: pytest.Config
+) -> tuple[str, str, str] | None:
+    """Keep letters for scenarios off a live session's screen: one refusal makes six of them."""
+    outcome = config.stash.get(OUTCOME, None)
+    quiet = outcome and outcome.stage.mode is not Mode.VERIFY and config.option.verbose < 0
+    return (report.outcome, "", "") if quiet else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -109,12 +175,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     stage = config.stash.get(STAGE, None)
     if stage is None:
         return
+    if stage.mode is not Mode.VERIFY:
+        items[:] = [item for item in items if _is_about(item, stage.mode)]
+        return
     candidate, strangers = stage.request.candidate, set()
     if candidate == HARDENED:
         strangers.add("stored")
     if candidate != DOCUMENTED and not stage.request.controls:
         strangers.add("control")
-    items[:] = [item for item in items if not strangers & {m.name for m in item.iter_markers()}]
+    items[:] = [
+        item
+        for item in items
+        if not strangers & {m.name for m in item.iter_markers()}
+        and not any(mark.kwargs.get("only") for mark in item.iter_markers("live"))
+    ]
+
+
+def _is_about(item: pytest.Item, mode: Mode) -> bool:
+    """Tell whether a scenario judges sessions of this mode."""
+    return any(mode in mark.args for mark in item.iter_markers("live"))
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
@@ -124,15 +203,30 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
             outcome.deselected += 1
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse a live session of which anything left a scenario out, by whatever option."""
+    outcome = session.config.stash.get(OUTCOME, None)
+    if outcome is None or outcome.stage.mode is Mode.VERIFY:
+        return
+    if outcome.deselected or not session.items:
+        raise pytest.UsageError(
+            f"--live is all or nothing, and something left out {outcome.deselected or 'all'} "
+            "scenarios (an option of a plugin, PYTEST_ADDOPTS or ALLURE_TESTPLAN_PATH): leave it "
+            "away; nothing was touched."
+        )
+
+
 @pytest.fixture(scope="session")
 def stage(pytestconfig: pytest.Config) -> Stage:
-    """The session's stage: disposable servers, store sets, recorded runs."""
-    return pytestconfig.stash[STAGE]
+    """The session's stage: the stores, disposable or real, and the recorded runs."""
+    return cast("Stage", pytestconfig.stash[STAGE])
 
 
 @pytest.fixture(scope="session")
 def recorded(stage: Stage, engine: EngineChoice, case: Case) -> Recorded:
     """The run of the routine that is judged, in one case on one engine; acted only once."""
+    # A live session has its own engine, and the stores as they are for its only case.
     return stage.recorded(engine, case, stage.request.candidate)
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from harness import config as run_config
 from harness import manifest, routines
-from harness.errors import ConfigError, RefusalError
+from harness.errors import RefusalError
 from harness.evidence.baseline import Reading, read_verdict
-from harness.identity import WaId, parse_wa_id
 from harness.model import EngineChoice, EngineKind
+from harness.plugin import live_request
 from harness.routines import RoutineFile
 from harness.run import DOCUMENTED, HARDENED
 
@@ -78,24 +75,7 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="VERDICT.json",
         help="also say what is new, gone and unchanged since the session that wrote this",
     )
-    group.addoption("--live", action="store_true", help="real stores: not in this version, refused")
-    group.addoption(
-        "--wa-id-file",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="goes with --live; - reads standard input",
-    )
-    group.addoption(
-        "--wa-id",
-        action="append",
-        default=[],
-        metavar="ID",
-        help="goes with --live; shows in ps and in the shell's history",
-    )
-    group.addoption(
-        "--db-env", default=None, metavar="FILE", help="goes with --live: the client's own db.env"
-    )
+    live_request.add_options(group)
 
 
 def read_request(config: pytest.Config) -> Request:
@@ -104,7 +84,7 @@ def read_request(config: pytest.Config) -> Request:
     Raises:
         RefusalError: An option's value cannot be used, or the request is not safe.
     """
-    _refuse_live(config)
+    live_request.refuse_strays(config)
     file = _file(config.getoption("routine"))
     return Request(
         engines=_engines(config.getoption("engine"), file),
@@ -155,50 +135,3 @@ def _population(text: str | None, routine: str | None) -> int:
 
 def _baseline(name: str | None) -> Reading | None:
     return None if name is None else read_verdict(Path(name))
-
-
-def _refuse_live(config: pytest.Config) -> None:
-    """Check what live options were given as live will, then refuse: nothing is touched."""
-    subjects = _subjects(config)
-    db_env = config.getoption("db_env")
-    if db_env is not None:
-        variables = {name: os.environ[name] for name in run_config.VARIABLES if name in os.environ}
-        variables |= run_config.read_db_env(Path(db_env))
-        run_config.from_variables(variables, source=Path(db_env).name)
-    if config.getoption("live") or subjects or db_env is not None:
-        raise RefusalError(
-            "This version verifies routines on disposable servers of its own and cannot reach real "
-            "stores: leave --live, --wa-id, --wa-id-file and --db-env away; nothing was touched."
-        )
-
-
-def _subjects(config: pytest.Config) -> list[WaId]:
-    subjects = [parse_wa_id(text) for text in config.getoption("wa_id")]
-    for name in config.getoption("wa_id_file"):
-        lines = [line.strip() for line in _lines(config, name)]
-        subjects += [parse_wa_id(line) for line in lines if line and not line.startswith("#")]
-    return subjects
-
-
-def _lines(config: pytest.Config, name: str) -> list[str]:
-    try:
-        text = _standard_input(config) if name == "-" else Path(name).read_text("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ConfigError(
-            "The file given with --wa-id-file is not text in UTF-8: give one wa_id a line."
-        ) from None
-    except OSError as error:
-        raise ConfigError(
-            f"The file given with --wa-id-file cannot be read ({error.strerror}): mend the path."
-        ) from None
-    return text.splitlines()
-
-
-def _standard_input(config: pytest.Config) -> str:
-    """Read what pytest's capturing otherwise hides from tests."""
-    capture = config.pluginmanager.getplugin("capturemanager")
-    capture.suspend_global_capture(in_=True)
-    try:
-        return sys.stdin.read()
-    finally:
-        capture.resume_global_capture()

@@ -6,32 +6,121 @@ that was skipped, or failed without the judge knowing why, leaves it UNKNOWN.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 import pytest
 
 from harness import __version__
-from harness.errors import HarnessError, TraceFoundError
+from harness.errors import HarnessError, RefusalError, TraceFoundError
 from harness.evidence import verdict
 from harness.evidence.allure_results import RedactingLogger, write_environment
-from harness.evidence.baseline import reading_of
+from harness.evidence.baseline import Reading, reading_of
 from harness.evidence.comparison import Comparison, compare
+from harness.evidence.session import Session
+from harness.evidence.verdict import Rows, Scope
 from harness.judge import judge, runs_of
-from harness.model import Finding, FindingKind, Judgement, Verdict
-from harness.plugin import screen
-from harness.plugin.staging import Stage, UnclearRunError
+from harness.model import (
+    Erased,
+    Finding,
+    FindingKind,
+    History,
+    Judgement,
+    Mode,
+    PlanMade,
+    TableChange,
+    Verdict,
+    Withheld,
+)
+from harness.plugin.recorded import UnclearRunError
+from harness.redaction import Redactor
 
 # What these say is in the history already, and the judge has said it better.
 _JUDGED: Final = (TraceFoundError, UnclearRunError)
 
 
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """What the first line of the last screen says.
+
+    The judgement, how far it reaches, the exit status; `comparison` tells how the session
+    differs from an earlier one, `refusal` why nothing was done.
+    """
+
+    judgement: Judgement
+    partial: str | None
+    exit_status: int
+    comparison: Comparison | None = None
+    refusal: str = ""
+
+
+class Asked(Protocol):
+    """What an outcome needs of what was asked for."""
+
+    @property
+    def baseline(self) -> Reading | None:
+        """What an earlier session said."""
+        ...
+
+
+class Acted(Protocol):
+    """What an outcome needs of a stage, whatever stores it acts on."""
+
+    session: Session
+    redactor: Redactor
+    durations_s: dict[str, float]
+
+    @property
+    def request(self) -> Asked:
+        """What was asked for."""
+        ...
+
+    @property
+    def mode(self) -> Mode:
+        """What kind of session it is."""
+        ...
+
+    @property
+    def rows(self) -> Rows:
+        """The state of real stores' rows."""
+        ...
+
+    @property
+    def scope(self) -> Scope:
+        """What was searched, and what was not."""
+        ...
+
+    @property
+    def signed_off(self) -> tuple[str, str]:
+        """Operator and ticket, as given."""
+        ...
+
+    def records(self) -> History:
+        """Return everything recorded so far."""
+        ...
+
+    def attest(self) -> None:
+        """Do what is to be done once the verdict is written."""
+        ...
+
+    def close(self) -> None:
+        """Let go of every server."""
+        ...
+
+    def summary(self, line: Concluded, *, width: int, colour: bool) -> list[str]:
+        """Return the lines of the last screen."""
+        ...
+
+
 class Outcome:
     """Collects while tests run, concludes once at the end."""
 
-    def __init__(self, stage: Stage, results: RedactingLogger) -> None:
+    def __init__(self, stage: Acted, results: RedactingLogger) -> None:
         self.stage = stage
+        self.refusal = ""
         self._results = results
         self.exit_status = Verdict.UNKNOWN.exit_code
         self.deselected = 0
@@ -54,6 +143,9 @@ class Outcome:
             self._doubt(f"scenario {scenario}", "the scenario was skipped")
         elif not report.failed or (error and error.errisinstance(_JUDGED)):
             return
+        elif error and error.errisinstance(RefusalError):
+            self.refusal = self.refusal or str(error.value)
+            self._doubt("refused", str(error.value))
         elif error and error.errisinstance(HarnessError):
             self._doubt("the harness", str(error.value))
         else:
@@ -82,6 +174,8 @@ class Outcome:
             self._doubt("evidence", str(error))
             self._decide(self.judgement)
         self.exit_status = self.judgement.verdict.exit_code if ended else int(pytest_status)
+        if self.refusal and self.stage.rows == "untouched":
+            self.exit_status = int(pytest.ExitCode.USAGE_ERROR)
         self.concluded = True
 
     def _write_evidence(self) -> None:
@@ -89,6 +183,10 @@ class Outcome:
             self._doubt("evidence", f"{self._results.lost} Allure results could not be written")
         session = self.stage.session
         write_environment(session, self._environment())
+        if self.stage.mode is Mode.PREFLIGHT:
+            # Nobody was looked for, so there is no verdict about anybody.
+            self._decide(Judgement(Verdict.CLEAR))
+            return
         self._write(judge(self.stage.records()))
         if leaking := session.sweep():
             files = ", ".join(leaking)
@@ -97,6 +195,7 @@ class Outcome:
             self._unclear.append(leak)
             self._write(self.judgement)
         session.publish()
+        self.stage.attest()
 
     def _write(self, judged: Judgement) -> None:
         self._decide(judged)
@@ -115,7 +214,7 @@ class Outcome:
     def _environment(self) -> dict[str, str]:
         runs = [run.opened for run in runs_of(self.stage.records())]
         engines = {f"engine {run.engine}": run.engine_version for run in runs}
-        return {"harness": __version__, "mode": "verify", **engines}
+        return {"harness": __version__, "mode": self.stage.mode.value, **engines}
 
     def _decide(self, judged: Judgement) -> None:
         findings = (*judged.findings, *(one for one in self._unclear if one not in judged.findings))
@@ -123,17 +222,23 @@ class Outcome:
         self.judgement = replace(judged, verdict=worst, findings=findings)
 
     def _document(self) -> dict[str, object]:
+        records = self.stage.records()
+        operator, ticket = self.stage.signed_off
         return verdict.document(
             self.judgement,
             session=self.stage.session.name,
-            mode="verify",
-            rows="untouched",
-            scope=screen.SCOPE,
+            mode=self.stage.mode.value,
+            rows=self.stage.rows,
+            scope=self.stage.scope,
             started_at=self._started,
             finished_at=max(datetime.now(UTC), self._started),
-            runs=[run.opened for run in runs_of(self.stage.records())],
+            runs=[run.opened for run in runs_of(records)],
             timing=self.stage.durations_s,
             partial=self._partial,
+            plans={one.run: one.digest for one in records if isinstance(one, PlanMade)},
+            changes=changes_of(records),
+            operator=operator,
+            ticket=ticket,
         )
 
     @property
@@ -144,5 +249,26 @@ class Outcome:
 
     def summary(self, *, width: int, colour: bool) -> list[str]:
         """Return the lines of the last screen, for a terminal `width` columns wide."""
-        line = screen.Line(self.judgement, self._partial, self.exit_status, self.comparison)
-        return screen.render(line, self.stage, width=width, colour=colour)
+        concluded = Concluded(
+            self.judgement, self._partial, self.exit_status, self.comparison, self.refusal
+        )
+        return self.stage.summary(concluded, width=width, colour=colour)
+
+
+def changes_of(records: History) -> Mapping[str, tuple[TableChange, ...]]:
+    """Return what each run on real stores deleted and masked in all rounds, or would have."""
+    tables: dict[str, Counter[tuple[str, str, str]]] = defaultdict(Counter)
+    withheld = {one.run for one in records if isinstance(one, Withheld)}
+    for one in records:
+        if isinstance(one, Erased) or (isinstance(one, PlanMade) and one.run in withheld):
+            for change in one.tables:
+                place = (change.store, change.table)
+                tables[one.run][*place, "deleted"] += change.deleted_rows
+                tables[one.run][*place, "masked"] += change.masked_rows
+    return {
+        run: tuple(
+            TableChange(*place, counts[*place, "deleted"], counts[*place, "masked"])
+            for place in sorted({(store, table) for store, table, _ in counts})
+        )
+        for run, counts in tables.items()
+    }

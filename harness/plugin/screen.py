@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from io import StringIO
 from operator import itemgetter
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -18,7 +17,10 @@ from harness.evidence.comparison import Comparison, Entry
 from harness.evidence.verdict import Scope
 from harness.judge import runs_of
 from harness.model import Finding, FindingKind, Judgement, Planted, Verdict
-from harness.plugin.staging import Stage
+from harness.plugin.outcome import Concluded
+
+if TYPE_CHECKING:
+    from harness.plugin.staging import Stage
 
 SCOPE: Final = Scope(
     searched=(
@@ -33,12 +35,12 @@ SCOPE: Final = Scope(
         "backups",
     ),
 )
-_STYLES: Final = {
+STYLES: Final = {
     Verdict.CLEAR: "bold green",
     Verdict.TRACE: "bold red",
     Verdict.UNKNOWN: "bold yellow",
 }
-_MEANINGS: Final = {
+MEANINGS: Final = {
     Verdict.CLEAR: "nothing unexpected was found",
     Verdict.TRACE: "something remains, or someone else was changed",
     Verdict.UNKNOWN: "we could not tell",
@@ -53,20 +55,7 @@ _SHOWN_DIFFERENCES: Final = 12
 _NARROWEST: Final = 80
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What the first line says: the judgement, how far it reaches, and the exit status.
-
-    `comparison` tells how the session differs from an earlier one, where one was given.
-    """
-
-    judgement: Judgement
-    partial: str | None
-    exit_status: int
-    comparison: Comparison | None = None
-
-
-def render(line: Line, stage: Stage, *, width: int, colour: bool) -> list[str]:
+def render(line: Concluded, stage: Stage, *, width: int, colour: bool) -> list[str]:
     """Return the lines of the last screen, for a terminal `width` columns wide."""
     text = StringIO()
     console = Console(
@@ -79,7 +68,7 @@ def render(line: Line, stage: Stage, *, width: int, colour: bool) -> list[str]:
     console.rule()
     console.print(_headline(line))
     if line.judgement.findings:
-        console.print(_reasons(line.judgement.findings))
+        console.print(reasons(line.judgement.findings))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(no_wrap=True)
     facts.add_column(overflow="fold")
@@ -91,18 +80,18 @@ def render(line: Line, stage: Stage, *, width: int, colour: bool) -> list[str]:
     return text.getvalue().splitlines()
 
 
-def _headline(line: Line) -> Text:
+def _headline(line: Concluded) -> Text:
     verdict = line.judgement.verdict
     narrowed = f"; partial: {line.partial}" if line.partial else ""
-    text = Text(verdict.value, style=_STYLES[verdict])
+    text = Text(verdict.value, style=STYLES[verdict])
     text.append(f" ({SCOPE}{narrowed})", style="default not bold")
-    text.append(f"\n{_MEANINGS[verdict]}; exit {line.exit_status}", style="default not bold")
+    text.append(f"\n{MEANINGS[verdict]}; exit {line.exit_status}", style="default not bold")
     if not line.judgement.held:
         text.append("; no run held anything of its subject, so nothing is said about erasure")
     return text
 
 
-def _reasons(findings: Iterable[Finding]) -> Table:
+def reasons(findings: Iterable[Finding]) -> Table:
     """Return the findings that decide, by reason: the rarest reason of each engine first."""
     places: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
     for finding in findings:

@@ -21,28 +21,29 @@ import allure
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 
 from harness import config, history, manifest, routines
-from harness.errors import HarnessError, ServerError, TraceFoundError
-from harness.evidence.forms import FormLine, account, as_csv
+from harness.errors import ServerError
+from harness.evidence.forms import as_csv
 from harness.evidence.session import Session
+from harness.evidence.verdict import Rows
 from harness.examination import Server, examine
-from harness.judge import Run, judge_run, runs_of, unpredicted
+from harness.judge import Run, judge_run, runs_of
 from harness.model import (
     STOPPED,
     CatalogChanged,
     EngineChoice,
-    Erased,
     Failed,
-    Finding,
-    FindingKind,
     History,
-    Judgement,
     LeftBehind,
+    Mode,
     Observed,
     Part,
     Record,
     RoutineFailed,
 )
+from harness.plugin import screen
 from harness.plugin.options import Request
+from harness.plugin.outcome import Concluded
+from harness.plugin.recorded import Recorded
 from harness.population.cases import CASES, PLAIN_PREFIX, Case, crowded
 from harness.population.strategies import worlds
 from harness.population.world import World
@@ -51,77 +52,15 @@ from harness.run import DOCUMENTED, Rehearsal, rehearse
 from harness.servers import EmbeddedServer, install, running
 from harness.stores import StoreSet, connect, ddl
 
-_SHOWN: Final = 6
 _NEXT_LIMIT_S: Final = 10.0
 EXAMINED: Final = "everywhere"
 """The case that stored routines are examined in."""
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """One recorded run and its judgement; the methods raise what the judgement found."""
-
-    run: Run
-    judgement: Judgement
-
-    def require_none(self, *kinds: FindingKind) -> None:
-        """Raise if the judge found anything of these kinds, predicted or not.
-
-        Raises:
-            TraceFoundError: Something remains, or someone else's data was changed.
-            HarnessError: The run does not tell.
-        """
-        self.require_complete()
-        found = [*self.judgement.findings, *self.judgement.expected]
-        _raise_for([finding for finding in found if finding.kind in kinds])
-
-    def require_clear(self) -> None:
-        """Raise if the judge found anything at all.
-
-        Raises:
-            TraceFoundError: Something remains, or someone else's data was changed.
-            HarnessError: The run does not tell.
-        """
-        self.require_none(*FindingKind)
-
-    @property
-    def forms(self) -> tuple[FormLine, ...]:
-        """In which forms the subject was planted, seen and left, column by column."""
-        return account(self.run)
-
-    @property
-    def changed_rows(self) -> int:
-        """How many rows the plan deleted or masked, in all rounds."""
-        changes = (change for erased in self.run.all(Erased) for change in erased.tables)
-        return sum(change.deleted_rows + change.masked_rows for change in changes)
-
-    def require_as_predicted(self) -> None:
-        """Raise unless the judge found exactly what the manifest predicts, no more, no fewer.
-
-        Raises:
-            TraceFoundError: A finding that was not predicted.
-            HarnessError: The run does not tell, or a predicted finding did not appear.
-        """
-        self.require_complete()
-        _raise_for(unpredicted(self.run))
-
-    def require_complete(self) -> None:
-        """Raise unless the run went through all its phases and searched every surface.
-
-        Raises:
-            HarnessError: Says where it stopped, or what was not searched.
-        """
-        _raise_for([one for one in self.judgement.findings if one.kind is FindingKind.COVERAGE])
-
-
 def _token() -> str:
     """Return a run's name: letters only, so that no digit run can be taken for a number."""
     return "".join(secrets.choice(_LETTERS) for _ in range(10))
-
-
-class UnclearRunError(HarnessError):
-    """A recorded run does not tell; the judge's findings say why."""
 
 
 def _soiled(run: Run) -> bool:
@@ -134,16 +73,6 @@ def _soiled(run: Run) -> bool:
 
 def _places(observed: Observed | None) -> set[tuple[str, str]]:
     return {(state.store, state.table) for state in observed.tables} if observed else set()
-
-
-def _raise_for(findings: list[Finding]) -> None:
-    if not findings:
-        return
-    lines = [f"{one.kind} in {one.engine} {one.place}: {one.count}, {one.why}" for one in findings]
-    more = [f"and {len(lines) - _SHOWN} more: see verdict.json"] if len(lines) > _SHOWN else []
-    message = "\n".join([*lines[:_SHOWN], *more])
-    unclear = any(finding.kind is FindingKind.COVERAGE for finding in findings)
-    raise UnclearRunError(message) if unclear else TraceFoundError(message)
 
 
 @dataclass
@@ -293,7 +222,7 @@ class Stage:
             self._call_limit_s = _NEXT_LIMIT_S
         if rehearsal.file and _soiled(run):
             self._drop(engine, case.prefix)
-        return Recorded(run, judge_run(run))
+        return Recorded((run,), judge_run(run))
 
     def _pseudonym(self, case: Case) -> str:
         number = case.wa_id.number.encode("ascii")
@@ -350,6 +279,18 @@ class Stage:
             yield
         finally:
             self.durations_s[name] += time.monotonic() - started_s
+
+    mode = Mode.VERIFY
+    rows: Rows = "untouched"
+    scope = screen.SCOPE
+    signed_off = ("", "")
+
+    def attest(self) -> None:
+        """Nothing is to be done: what was acted on is gone."""
+
+    def summary(self, line: Concluded, *, width: int, colour: bool) -> list[str]:
+        """Return the lines of the last screen, for a terminal `width` columns wide."""
+        return screen.render(line, self, width=width, colour=colour)
 
     def close(self) -> None:
         """Stop every server and remove its folder; harmless when repeated."""

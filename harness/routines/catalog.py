@@ -73,10 +73,13 @@ def listed(store_set: StoreSet, home: str) -> Objects:
         settings = store_set.query(home, "SHOW GLOBAL VARIABLES")
         listing = [*objects, *(("server setting", f"{name} {value}") for name, value in settings)]
         return Counter(("", str(kind), str(name)) for kind, name in listing)
+    return sum((listed_in(store_set, store) for store in store_set.databases()), Counter())
+
+
+def listed_in(store_set: StoreSet, store: str) -> Objects:
+    """Return the objects that the catalog of one store's database lists now, on PostgreSQL."""
     return Counter(
-        (store, str(kind), str(name))
-        for store in store_set.databases()
-        for kind, name in store_set.query(store, _POSTGRES)
+        (store, str(kind), str(name)) for kind, name in store_set.query(store, _POSTGRES)
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,7 @@ from harness.routines.protocol import (
     Value,
     require_stores,
 )
+from harness.routines.script import tokens_of
 from harness.stores import StoreSet
 from harness.stores.mysql_changes import quoted
 
@@ -81,6 +83,13 @@ class StoredRoutine(OwnSession):
         # From here on a failure half way is ours to clean up.
         self._ours = True
         self.session.execute(self.home, sql)
+
+    @property
+    def qualifiers(self) -> frozenset[str]:
+        """Every name in the routine that stands before a dot; databases are among these."""
+        tokens = tokens_of(self._text(), EngineKind.MYSQL)
+        pairs = itertools.pairwise(tokens)
+        return frozenset(one.name for one, two in pairs if one.name and two.text == ".")
 
     def listed(self) -> bool:
         return self._count() > 0

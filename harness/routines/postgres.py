@@ -9,6 +9,7 @@ this run created it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,7 +37,11 @@ _LISTED: Final = """
     UNION ALL SELECT 'schema', count(*) FROM pg_namespace WHERE nspname = %s
     UNION ALL SELECT 'foreign server', count(*) FROM pg_foreign_server WHERE srvname = ANY (%s)
     UNION ALL SELECT 'user mapping', count(*) FROM pg_user_mappings WHERE srvname = ANY (%s)"""
+_WORD: Final = re.compile(r"[^\W\d][\w$]*")
 _EXTENSION: Final = "SELECT count(*) FROM pg_extension WHERE extname = 'postgres_fdw'"
+_FOREIGN_TABLES: Final = """
+    SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'f' AND n.nspname = %s"""
 _PUBLIC: Final = "public"
 
 
@@ -97,19 +102,27 @@ class StoredRoutine(OwnSession):
         self._manifest = manifest
         self._ours = False
         self._made_extension = False
+        self._others: frozenset[str] = frozenset()
+
+    @property
+    def _place(self) -> StoreSet:
+        """The connection on which objects are made and removed."""
+        return self._joined or self._store_set
 
     def install(self) -> None:
         require_stores(self._manifest, EngineKind.POSTGRES, self._store_set.databases())
         if self.leftovers():
             raise RoutineError(f"{self.home} already has objects of this run's name: run again.")
-        lacking = not self._store_set.query(self.home, _EXTENSION)[0][0]
+        lacking = not self._place.query(self.home, _EXTENSION)[0][0]
+        there = self._place.query(self.home, _FOREIGN_TABLES, (self._foreign.schema,))
+        self._others = frozenset(str(name) for (name,) in there)
         parts = ["CREATE EXTENSION postgres_fdw;\n"] if lacking else []
         parts += [self._provided(), *self._from_file("set_up")]
         parts += [self._origin.sql, ";\n"]
         parts += [f"ALTER {self._origin.kind} {self._signature} OWNER TO CURRENT_USER"]
         self._ours = True
         # Several statements in one message are one transaction: all of it or nothing.
-        self._store_set.execute(self.home, "".join(parts))
+        self._place.execute(self.home, "".join(parts))
         self._made_extension = lacking
 
     def _provided(self) -> str:
@@ -128,7 +141,7 @@ class StoredRoutine(OwnSession):
                 f"password {literal(config.password.reveal())});\n"
             )
         made = set(tables_made(self._origin.file.set_up)) if self._origin.file else set()
-        parts.append(rendering.foreign_tables(self._manifest, self._foreign, made))
+        parts.append(rendering.foreign_tables(self._manifest, self._foreign, made | self._others))
         return "".join(parts)
 
     def _from_file(self, part: str) -> list[str]:
@@ -153,7 +166,7 @@ class StoredRoutine(OwnSession):
 
     def clean_up(self) -> None:
         for statement in self._from_file("clean_up"):
-            self._store_set.execute(self.home, statement)
+            self._place.execute(self.home, statement)
 
     def remove(self, *, thorough: bool = True) -> None:
         self.end_session()
@@ -161,7 +174,7 @@ class StoredRoutine(OwnSession):
             return
         parts = [f"DROP {self._origin.kind} IF EXISTS {self._signature};\n"]
         for table, _ in self._manifest.vendor_tables(EngineKind.POSTGRES):
-            if table.store != HOME_STORE:
+            if table.store != HOME_STORE and table.name not in self._others:
                 name = f"{quoted(self._foreign.schema)}.{quoted(table.name)}"
                 parts.append(f"DROP FOREIGN TABLE IF EXISTS {name};\n")
         for server in self._foreign.servers.values():
@@ -171,23 +184,41 @@ class StoredRoutine(OwnSession):
             parts += [f"DROP SERVER IF EXISTS {quoted(s)} CASCADE;\n" for s in self._files_servers]
         if self._foreign.schema != _PUBLIC:
             parts.append(f"DROP SCHEMA IF EXISTS {quoted(self._foreign.schema)};\n")
-        self._store_set.execute(self.home, "".join(parts))
+        self._place.execute(self.home, "".join(parts))
         self._ours = not thorough
         if self._made_extension:
-            # Without CASCADE and by itself: somebody may have come to use it since, and
-            # then it is theirs.
-            with suppress(StoreError):
-                self._store_set.execute(self.home, "DROP EXTENSION IF EXISTS postgres_fdw")
+            self._drop_extension()
             self._made_extension = False
+
+    def _drop_extension(self) -> None:
+        # Without CASCADE and by itself: somebody may have come to use it since, and then it
+        # is theirs. In a transaction nobody can have.
+        drop = "DROP EXTENSION IF EXISTS postgres_fdw"
+        if self._joined:
+            self._joined.execute(self.home, drop)
+            return
+        with suppress(StoreError):
+            self._store_set.execute(self.home, drop)
 
     @property
     def _files_servers(self) -> Sequence[str]:
         return tuple(servers_made(self._origin.file.set_up)) if self._origin.file else ()
 
+    @property
+    def servers(self) -> frozenset[str]:
+        """The names of the foreign servers that the run or the routine's file makes."""
+        return frozenset((*self._foreign.servers.values(), *self._files_servers))
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The words of an operator's routine, in lower case: what it may be about."""
+        text = self._origin.sql if self._origin.file else ""
+        return frozenset(word.lower() for word in _WORD.findall(text))
+
     def leftovers(self) -> tuple[tuple[str, int], ...]:
-        servers = [*self._foreign.servers.values(), *self._files_servers]
+        servers = list(self.servers)
         names = (self._origin.kind, self.name, _own(self._foreign.schema), servers, servers)
-        rows = self._store_set.query(self.home, _LISTED, names)
+        rows = self._place.query(self.home, _LISTED, names)
         return tuple((str(kind), int(count)) for kind, count in rows if count)
 
 

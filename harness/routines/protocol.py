@@ -34,6 +34,13 @@ class Routine(Protocol):
         """Close that connection, as a client would; the next call opens another."""
         ...
 
+    def join(self, session: StoreSet | None) -> None:
+        """Be called on somebody else's connection from now on, or on one of its own again.
+
+        Theirs it does not begin or end.
+        """
+        ...
+
     def install(self) -> None:
         """Create the routine and what it needs; all of it or nothing.
 
@@ -82,10 +89,17 @@ class OwnSession:
         self.limit_s = CALL_LIMIT_S
         self._store_set = store_set
         self._opened: StoreSet | None = None
+        self._joined: StoreSet | None = None
+
+    def join(self, session: StoreSet | None) -> None:
+        """Be called on somebody else's connection from now on, or on one of its own again."""
+        self._joined = session
 
     @property
     def session(self) -> StoreSet:
         """The connection that the routine is called on."""
+        if self._joined is not None:
+            return self._joined
         if self._opened is None:
             stores = tuple(self._store_set.databases())
             self._opened = connect(self._store_set.config, stores, one_at_a_time=True)

@@ -1,30 +1,7 @@
 """The stores of one set on one server: connect, introspect, stream, and nothing by guess."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
-from harness.config import RunConfig
-from harness.model import EngineKind
-from harness.stores.mysql import MySqlStoreSet
-from harness.stores.postgres import PostgresStoreSet
+from harness.stores.connection import connect
+from harness.stores.exclusion import Exclusion, exclusive
 from harness.stores.protocol import StoreSet
 
-__all__ = ["StoreSet", "connect"]
-
-
-def connect(config: RunConfig, stores: Sequence[str], *, one_at_a_time: bool = False) -> StoreSet:
-    """Reach the store set that a configuration names.
-
-    Args:
-        config: Server, credentials and prefix.
-        stores: Logical names of the stores to look for, without the prefix.
-        one_at_a_time: Whether the server is to refuse several statements at once, as it
-            should where the text is somebody else's; PostgreSQL cannot.
-
-    Raises:
-        StoreUnreachableError: The server does not answer, or refuses the credentials.
-    """
-    if config.engine is EngineKind.MYSQL:
-        return MySqlStoreSet(config, stores, one_at_a_time=one_at_a_time)
-    return PostgresStoreSet(config, stores)
+__all__ = ["Exclusion", "StoreSet", "connect", "exclusive"]

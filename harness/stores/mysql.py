@@ -13,7 +13,7 @@ import ssl
 import struct
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, BinaryIO, Final
@@ -34,6 +34,7 @@ from harness.model import (
     SeedRow,
     TableSchema,
 )
+from harness.stores import mysql_session
 from harness.stores.mysql_changes import HAZARDS, REFERENCES, Statements, quoted, selected
 from harness.stores.mysql_load import LOCAL_IS_OFF, insert_many, load_local
 from harness.stores.protocol import (
@@ -41,6 +42,7 @@ from harness.stores.protocol import (
     Consumer,
     Decoder,
     StoreSet,
+    committed_in_order,
     cut,
     fold,
     in_chunks,
@@ -60,8 +62,6 @@ _OBJECT: Final = re.compile(
     r"(?:Table|Unknown column|Unknown database|Unknown table|PROCEDURE|FUNCTION"
     r"|The user specified as a definer) \(?'?([^' ]+)"
 )
-_SCHEMA_LOCK_TIMEOUT_S: Final = 30
-_EVERY_ROW: Final = (1 << 64) - 1
 _LOCK_TIMEOUT_S: Final = 5
 _PACKET_CHARACTERS: Final = 256 * 1024
 _MAX_PACKET: Final = 0xFFFFFF
@@ -79,7 +79,8 @@ _TABLES = """
     SELECT table_name FROM information_schema.tables
     WHERE table_schema = %s AND table_type = 'BASE TABLE' ORDER BY table_name"""
 _COLUMNS = """
-    SELECT table_name, column_name, column_type FROM information_schema.columns
+    SELECT table_name, column_name, column_type, coalesce(collation_name, '')
+    FROM information_schema.columns
     WHERE table_schema = %s ORDER BY table_name, ordinal_position"""
 # The primary key sorts first; a unique index serves if none of its columns may be NULL.
 _KEYS = """
@@ -95,9 +96,15 @@ class MySqlStoreSet:
     """A store set on MySQL or MariaDB; see `harness.stores.protocol.StoreSet`."""
 
     def __init__(
-        self, config: RunConfig, stores: Sequence[str], *, one_at_a_time: bool = False
+        self,
+        config: RunConfig,
+        stores: Sequence[str],
+        *,
+        one_at_a_time: bool = False,
+        quiet: bool = False,
     ) -> None:
         self.config = config
+        self._quiet = quiet
         self._flags = CLIENT.LOCAL_FILES | (0 if one_at_a_time else CLIENT.MULTI_STATEMENTS)
         self._names = tuple(stores)
         self._databases: dict[str, str] | None = None
@@ -121,13 +128,7 @@ class MySqlStoreSet:
             ssl=_tls_context(config.tls),
             client_flag=self._flags,
         )
-        # Equal values must be equal bytes in every session, and long passes must not run into
-        # the client's idle timeout.
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SET SESSION time_zone = '+00:00', wait_timeout = 28800, net_write_timeout = 600, "
-                f"lock_wait_timeout = {_SCHEMA_LOCK_TIMEOUT_S}, sql_select_limit = {_EVERY_ROW}"
-            )
+        mysql_session.begin(connection, quiet=self._quiet)
         return connection
 
     def databases(self) -> Mapping[str, str]:
@@ -164,8 +165,8 @@ class MySqlStoreSet:
 
     def _tables_of(self, store: str, database: str) -> Iterator[TableSchema]:
         columns: dict[str, list[ColumnSchema]] = defaultdict(list)
-        for table, name, type_name in self._rows(_COLUMNS, (database,)):
-            columns[str(table)].append(ColumnSchema(str(name), str(type_name)))
+        for table, *column in self._rows(_COLUMNS, (database,)):
+            columns[str(table)].append(ColumnSchema(*map(str, column)))
         keys: dict[str, tuple[str, tuple[str, ...]]] = {}
         for table, index, names in self._rows(_KEYS, (database,)):
             keys.setdefault(str(table), (str(index), tuple(str(names).split("\0"))))
@@ -214,7 +215,7 @@ class MySqlStoreSet:
     @contextmanager
     def beside(self, store: str) -> Iterator[StoreSet]:
         del store  # one connection reaches them all
-        other = MySqlStoreSet(self.config, self._names)
+        other = MySqlStoreSet(self.config, self._names, quiet=self._quiet)
         try:
             with other.snapshot():
                 yield other
@@ -234,6 +235,9 @@ class MySqlStoreSet:
 
     def bare(self, rows: Sequence[bytes]) -> Sequence[bytes]:
         return rows
+
+    def statement_logs(self) -> tuple[str, ...]:
+        return mysql_session.logs(self._rows)
 
     def _read(self, sql: str, consume: Consumer) -> int:
         self._streaming = True
@@ -309,9 +313,32 @@ class MySqlStoreSet:
                 self._in_transaction = False
                 self._abandon()
 
-    def commit(self) -> None:
+    def commit_order(self) -> tuple[str, ...]:
+        return committed_in_order(self.databases())
+
+    def is_atomic(self) -> bool:
+        return True
+
+    def commit_names(self, token: str) -> tuple[str, ...]:
+        del token  # one commit reaches every database
+        return ()
+
+    def prepare(self, token: str) -> None:
+        del token  # one commit reaches every database
+
+    def commit(self, committed: Callable[[str], object] | None = None) -> None:
         self._run("COMMIT")
         self._in_transaction = False
+        for store in self.commit_order():
+            (committed or str)(store)
+
+    def prepared(self, names: Sequence[str]) -> tuple[str, ...]:
+        del names  # nothing is ever prepared
+        return ()
+
+    def settle(self, names: Sequence[str], *, commit: bool) -> int:
+        del names, commit  # nothing is ever prepared
+        return 0
 
     def hazards(self) -> tuple[Hazard, ...]:
         return tuple(

@@ -3,7 +3,8 @@
 A snapshot does not protect what it read: a change takes the newest committed row, whatever
 that holds by then. So located rows are first locked by key and compared, byte for byte, with
 what was located; only then are they deleted or changed, by key again. Each statement names
-one key, since a list over much of a table makes MySQL lock all of it.
+one key, since a list over much of a table makes MySQL lock all of it. Values are veiled, since
+statements are what logs keep.
 
 Source: MySQL reference manual, "Consistent Nonlocking Reads" and "Locking Reads".
 """
@@ -15,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from harness.model import ColumnSchema, TableSchema
+from harness.stores.mysql_veil import MySqlVeil, is_text, is_too_long
 
 Cells = Sequence[bytes | None]
 Escape = Callable[[str], str]
@@ -23,10 +25,13 @@ _NUMERIC: Final = re.compile(
     r"(tiny|small|medium|big)?int|integer|decimal|numeric|double|float|year"
 )
 _BINARY: Final = re.compile(r"(tiny|medium|long)?blob|(var)?binary|bit")
+_BITS: Final = re.compile(r"bit\b")
 _SELF_UPDATING: Final = re.compile(r"timestamp|datetime")
 
-HAZARDS: Final = """
-    SELECT table_name, concat('its engine ', engine, ' has no transactions')
+NO_TRANSACTIONS: Final = "has no transactions"
+"""How the reason ends for a table whose rows no rollback brings back."""
+HAZARDS: Final = f"""
+    SELECT table_name, concat('its engine ', engine, ' {NO_TRANSACTIONS}')
     FROM information_schema.tables JOIN information_schema.engines USING (engine)
     WHERE table_schema = %s AND table_type = 'BASE TABLE' AND transactions <> 'YES'
     UNION ALL
@@ -69,6 +74,7 @@ class Statements:
         self._source = source
         self._table = table
         self._escape = escape
+        self._veil = MySqlVeil()
         self._key = [
             index for index, column in enumerate(table.columns) if column.name in table.key
         ]
@@ -88,7 +94,7 @@ class Statements:
 
     def delete(self, condition: str, count: int) -> str:
         """Return the deletion of the `count` rows, one unless there is no key, that match."""
-        return f"DELETE FROM {self._source} WHERE {condition} LIMIT {count}"
+        return f"DELETE FROM {self._source} WHERE {condition}{self._limit(count)}"
 
     def replace(self, condition: str, count: int, new: Sequence[tuple[int, bytes]]) -> str:
         """Return the replacement of cells; columns that would update themselves are kept."""
@@ -104,10 +110,20 @@ class Statements:
             for index, cell in new
         ]
         assignments = ", ".join(changed + kept)
-        return f"UPDATE {self._source} SET {assignments} WHERE {condition} LIMIT {count}"
+        return f"UPDATE {self._source} SET {assignments} WHERE {condition}{self._limit(count)}"
+
+    def _limit(self, count: int) -> str:
+        # A key has one row. A limit would be unsafe under statement-based logging, which then
+        # warns in the error log, or in the mixed format keeps the whole row instead.
+        return "" if self._key else f" LIMIT {count}"
 
     def _key_equals(self, index: int, cell: bytes | None) -> str:
-        return f"{quoted(self._table.columns[index].name)} = {self._literal(index, cell or b'')}"
+        column, value = self._table.columns[index], cell or b""
+        if is_text(column):
+            literal = self._veil.compared_text(value, column.collation)
+        else:
+            literal = self._literal(index, value)
+        return f"{quoted(column.name)} = {literal}"
 
     def _same(self, index: int, cell: bytes | None) -> str:
         column = self._table.columns[index]
@@ -115,17 +131,24 @@ class Statements:
             return f"{quoted(column.name)} IS NULL"
         if _is(_NUMERIC, column):
             return f"{selected(column)} = {self._literal(index, cell)}"
-        whole = quoted(column.name)
-        if not _is(_BINARY, column):
-            # By bytes: a collation would take neighbours for the same.
-            whole = f"CONVERT({whole} USING utf8mb4)"
-        return f"CAST({whole} AS BINARY) = {_hexadecimal(cell)}"
+        if _is(_BINARY, column):
+            return f"CAST({quoted(column.name)} AS BINARY) = {self._literal(index, cell)}"
+        # By bytes: a collation would take neighbours for the same.
+        whole = f"CONVERT({quoted(column.name)} USING utf8mb4)"
+        return f"CAST({whole} AS BINARY) = {self._veil.binary(cell)}"
 
     def _literal(self, index: int, cell: bytes) -> str:
+        """Return a value as it is stored; to compare a text takes its collation besides."""
         column = self._table.columns[index]
         if _is(_NUMERIC, column):
-            return cell.decode("ascii")
-        return _hexadecimal(cell) if _is(_BINARY, column) else self._escape(cell.decode("utf-8"))
+            return self._veil.number(cell, column)
+        if _is(_BITS, column):
+            return f"x'{cell.hex()}'"
+        if _is(_BINARY, column):
+            return self._veil.binary(cell)
+        if is_text(column) and not is_too_long(cell):
+            return self._veil.stored_text(cell)
+        return self._escape(cell.decode("utf-8"))
 
 
 def is_binary(column: ColumnSchema) -> bool:
@@ -135,7 +158,3 @@ def is_binary(column: ColumnSchema) -> bool:
 
 def _is(kinds: re.Pattern[str], column: ColumnSchema) -> bool:
     return kinds.match(column.type_name.lower()) is not None
-
-
-def _hexadecimal(cell: bytes) -> str:
-    return f"x'{cell.hex()}'"

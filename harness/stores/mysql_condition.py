@@ -7,6 +7,7 @@ refused, so that an empty answer counts only with the privilege to see.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -258,7 +259,10 @@ def _replication(
 
 
 def _chosen(settings: Mapping[str, str], names: Sequence[str]) -> tuple[Setting, ...]:
-    return tuple(Setting(name, settings[name]) for name in names if name in settings)
+    # A number of seconds with six decimals would be taken for somebody's, and redacted.
+    return tuple(
+        Setting(name, re.sub(r"\.0+$", "", settings[name])) for name in names if name in settings
+    )
 
 
 def _sizes(ask: _Asking, store_set: StoreSet) -> Iterator[TableSize]:

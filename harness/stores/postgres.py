@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
 import psycopg2
@@ -31,7 +32,9 @@ from harness.model import (
     SeedRow,
     TableSchema,
 )
+from harness.stores import postgres_session
 from harness.stores.bulk_text import buffers
+from harness.stores.postgres_changes import update
 from harness.stores.postgres_quoting import quoted
 from harness.stores.postgres_rows import (
     LOCATOR_BYTES,
@@ -41,11 +44,13 @@ from harness.stores.postgres_rows import (
     locator,
     sent,
 )
+from harness.stores.postgres_two_phase import TwoPhase, names_of
 from harness.stores.protocol import (
     UNSPEAKABLE,
     Consumer,
     Decoder,
     StoreSet,
+    committed_in_order,
     cut,
     fold,
     in_chunks,
@@ -57,11 +62,6 @@ _CONNECT_TIMEOUT_S: Final = 10
 _MISSING: Final = frozenset({"42P01", "42703", "42883", "3F000", "42704", "3D000"})
 _OBJECT: Final = re.compile(r'"([^"]+)"|function ([^ (]+)\(')
 _MAINTENANCE_DATABASE: Final = "postgres"
-# Equal values must be equal bytes in every session.
-_SESSION: Final = (
-    "-c client_encoding=UTF8 -c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres "
-    "-c extra_float_digits=3 -c bytea_output=hex -c statement_timeout=0 -c row_security=off"
-)
 
 # Tables with rows of their own: ordinary, and materialized views, which keep copies.
 # Partitioned parents hold none, and foreign tables show another server's.
@@ -114,14 +114,16 @@ _REFERENCES = """
 # serialization_failure, deadlock_detected, lock_not_available.
 _CONFLICT: Final = frozenset({"40001", "40P01", "55P03"})
 _LOCK_TIMEOUT_S: Final = 5
-_COMMITTED_LAST: Final = "contactStore"
 
 
 class PostgresStoreSet:
     """A store set on PostgreSQL; see `harness.stores.protocol.StoreSet`."""
 
-    def __init__(self, config: RunConfig, stores: Sequence[str]) -> None:
+    _prepared: Mapping[str, str] = MappingProxyType({})
+
+    def __init__(self, config: RunConfig, stores: Sequence[str], *, quiet: bool = False) -> None:
         self.config = config
+        self._quiet = quiet
         self._names = tuple(stores)
         self._databases: dict[str, str] | None = None
         self._in_transaction = False
@@ -201,14 +203,50 @@ class PostgresStoreSet:
                 # Closing a connection rolls back, also one that is in the middle of a COPY.
                 self._in_transaction = False
                 self.close()
+                names, self._prepared = self._prepared, {}
+                self.settle(list(names.values()), commit=False)
 
-    def commit(self) -> None:
+    def commit_order(self) -> tuple[str, ...]:
+        return committed_in_order(self.databases())
+
+    def is_atomic(self) -> bool:
+        stores = len(self.databases())
+        return stores <= 1 or self._two_phase().has_room(stores)
+
+    def commit_names(self, token: str) -> tuple[str, ...]:
+        names = names_of(token, self.commit_order())
+        return tuple(names.values()) if len(names) > 1 and self.is_atomic() else ()
+
+    def prepare(self, token: str) -> None:
+        if not self.is_atomic():
+            raise PlanError(
+                "PostgreSQL has no room to prepare a transaction in every database: set "
+                f"max_prepared_transactions to {len(self.databases())} or more than are in use."
+            )
+        if self.commit_names(token):
+            names = names_of(token, self.commit_order())
+            self._two_phase().prepare(self.databases(), names)
+            self._prepared = names
+
+    def commit(self, committed: Callable[[str], object] | None = None) -> None:
+        note = committed or str
+        if self._prepared:
+            # From here on it is decided: what cannot be committed now is committed later.
+            names, self._prepared = self._prepared, {}
+            self._in_transaction = False
+            self._two_phase().finish(self.databases(), names, note)
+        else:
+            self._commit_each(note)
+            self._in_transaction = False
+
+    def _commit_each(self, note: Callable[[str], object]) -> None:
         committed: list[str] = []
-        order = sorted(self.databases(), key=lambda store: store == _COMMITTED_LAST)
+        order = self.commit_order()
         try:
             for store in order:
                 self._run(self.databases()[store], "COMMIT")
                 committed.append(store)
+                note(store)
         except StoreError as error:
             if not committed:
                 raise
@@ -216,7 +254,21 @@ class PostgresStoreSet:
                 f"Committed in {', '.join(committed)} and not in {order[len(committed)]} and "
                 f"after ({error}): erase again, what is gone stays gone."
             ) from None
-        self._in_transaction = False
+
+    def prepared(self, names: Sequence[str]) -> tuple[str, ...]:
+        standing = self._two_phase().standing(names)
+        return tuple(name for name in names if name in standing)
+
+    def settle(self, names: Sequence[str], *, commit: bool) -> int:
+        return self._two_phase().settle(names, commit=commit)
+
+    def _two_phase(self) -> TwoPhase:
+        return TwoPhase(self._run, self._rows, self._renew, _MAINTENANCE_DATABASE)
+
+    def _renew(self, database: str) -> None:
+        """Close a session, which rolls back what it has open; the next one is a new one."""
+        if connection := self._connections.pop(database, None):
+            connection.close()
 
     def hazards(self) -> tuple[Hazard, ...]:
         return tuple(
@@ -241,7 +293,7 @@ class PostgresStoreSet:
         )
 
     def replace(self, table: TableSchema, rows: Sequence[Replacement]) -> int:
-        return sum(self.execute(table.store, *_update(table, chunk)) for chunk in in_chunks(rows))
+        return sum(self.execute(table.store, *update(table, chunk)) for chunk in in_chunks(rows))
 
     def split(self, row: bytes) -> tuple[bytes, bytes]:
         return locator(row), row[LOCATOR_BYTES:]
@@ -264,7 +316,7 @@ class PostgresStoreSet:
     def beside(self, store: str) -> Iterator[StoreSet]:
         database = self.databases()[store]
         ((snapshot,),) = self._rows(database, "SELECT pg_export_snapshot()")
-        other = PostgresStoreSet(self.config, (store,))
+        other = PostgresStoreSet(self.config, (store,), quiet=self._quiet)
         try:
             other._run(database, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             other._run(database, f"SET TRANSACTION SNAPSHOT '{snapshot}'")
@@ -294,6 +346,14 @@ class PostgresStoreSet:
             cursor.copy_expert(f"COPY {what} TO STDOUT (FORMAT binary)", sink)
         sink.flush()
         return sink.size_bytes
+
+    def statement_logs(self) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        for database in self.databases().values():
+            names = list(postgres_session.OF_LOGS)
+            settings = dict(self._rows(database, postgres_session.SETTINGS, (names,)))
+            found |= dict.fromkeys(postgres_session.logs(settings))
+        return tuple(found)
 
     @contextmanager
     def _sheltered(self, database: str) -> Iterator[None]:
@@ -384,7 +444,7 @@ class PostgresStoreSet:
 
         def stop() -> None:
             over.set()
-            other = PostgresStoreSet(self.config, ())
+            other = PostgresStoreSet(self.config, (), quiet=self._quiet)
             with suppress(StoreError):
                 other._rows(_MAINTENANCE_DATABASE, f"SELECT pg_terminate_backend({running})")
             other.close()
@@ -420,10 +480,11 @@ class PostgresStoreSet:
                 password=self.config.password.reveal(),
                 dbname=database,
                 connect_timeout=_CONNECT_TIMEOUT_S,
-                options=_SESSION,
+                options=postgres_session.OPTIONS,
                 **_tls_options(self.config),
             )
             connection.autocommit = True
+            postgres_session.begin(connection, quiet=self._quiet)
             self._connections[database] = connection
         return self._connections[database]
 
@@ -491,32 +552,6 @@ def _tls_options(config: RunConfig) -> dict[str, Any]:
         if path:
             options[name] = str(path)
     return options
-
-
-def _update(table: TableSchema, rows: Sequence[Replacement]) -> tuple[str, list[object]]:
-    """Return one UPDATE that gives each row its own new cells, and its values.
-
-    The snapshot guarantees that a row is as it was located, or the update fails with 40001.
-    """
-    values: list[object] = []
-    assignments = []
-    for index in sorted({index for row in rows for index, _ in row.cells}):
-        column = table.columns[index]
-        arms = []
-        for row in rows:
-            if index in (cells := dict(row.cells)):
-                arms.append("WHEN %s::tid THEN %s")
-                values += [row.located.locator.decode("ascii"), _value(column, cells[index])]
-        name = quoted(column.name)
-        assignments.append(f"{name} = CASE ctid {' '.join(arms)} ELSE {name} END")
-    values.append([row.located.locator.decode("ascii") for row in rows])
-    source = f"{quoted(table.namespace)}.{quoted(table.name)}"
-    changes = ", ".join(assignments)
-    return f"UPDATE ONLY {source} SET {changes} WHERE ctid = ANY (%s::tid[])", values
-
-
-def _value(column: ColumnSchema, cell: bytes) -> object:
-    return psycopg2.Binary(cell) if column.type_name == "bytea" else cell.decode("utf-8")
 
 
 class _Spring:

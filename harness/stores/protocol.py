@@ -17,6 +17,7 @@ from harness.config import RunConfig
 from harness.model import Answer, Hazard, Located, Reference, Replacement, SeedRow, TableSchema
 
 _TEMPLATE_PORT: Final = 3306
+_COMMITTED_LAST: Final = "contactStore"
 _WORTH_CUTTING: Final = 50_000
 """The rows, as far as keys tell, below which another connection costs more than it saves."""
 UNSPEAKABLE: Final = re.compile(r"\d{5,}")
@@ -108,17 +109,74 @@ class StoreSet(Protocol):
     def transaction(self) -> AbstractContextManager[None]:
         """Work in one transaction per database, on one consistent snapshot each.
 
-        Whatever is not committed when the block ends is rolled back.
+        Whatever is not committed when the block ends is rolled back, prepared or not.
 
         Raises:
             ConflictError: From anything inside, when somebody else's change came between.
         """
         ...
 
-    def commit(self) -> None:
-        """Commit the transaction: at once on MySQL, database by database on PostgreSQL.
+    def commit_order(self) -> tuple[str, ...]:
+        """Return the stores in the order in which `commit` commits them.
 
         contactStore comes last, since it holds the aliases that a second try would need.
+        """
+        ...
+
+    def is_atomic(self) -> bool:
+        """Tell whether one decision can commit all stores, come what may, or none of them.
+
+        So it is on MySQL, where one transaction reaches all; on PostgreSQL only where there is
+        one database, or where the server has room to `prepare` every one.
+        """
+        ...
+
+    def commit_names(self, token: str) -> tuple[str, ...]:
+        """Return the names that `prepare` would give, to be journaled before it is called.
+
+        Empty where nothing need be prepared or nothing can be; `is_atomic` tells which.
+
+        Args:
+            token: What tells this commit from all others; letters, digits, `-` and `_`.
+        """
+        ...
+
+    def prepare(self, token: str) -> None:
+        """Make the transaction ready, in every database, so that committing cannot fail.
+
+        What is prepared outlives this process and the server's; `settle` finishes it by its
+        name. Does nothing where one commit reaches everything anyway.
+
+        Raises:
+            PlanError: The server has no room for it; nothing was changed.
+            StoreError: A database refused; everything is rolled back, nothing was changed.
+            UnsettledError: So it is, but what had been prepared could not be rolled back.
+        """
+        ...
+
+    def commit(self, committed: Callable[[str], object] | None = None) -> None:
+        """Commit the transaction: at once on MySQL, store by store on PostgreSQL.
+
+        Once what was prepared begins to be committed, nothing of it is rolled back any more.
+
+        Args:
+            committed: Called with each store as soon as it is committed, in `commit_order`.
+
+        Raises:
+            UnsettledError: Some of what was prepared is not committed yet.
+            PlanError: Nothing was prepared, and some stores are committed and others not.
+        """
+        ...
+
+    def prepared(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return which of the transactions of these names are prepared and still stand."""
+        ...
+
+    def settle(self, names: Sequence[str], *, commit: bool) -> int:
+        """Commit, or else roll back, those that still stand; return how many they were.
+
+        Raises:
+            UnsettledError: Some still stand afterwards.
         """
         ...
 
@@ -128,6 +186,14 @@ class StoreSet(Protocol):
 
     def replace(self, table: TableSchema, rows: Sequence[Replacement]) -> int:
         """Replace cells of exactly these rows, if they are as located; return how many."""
+        ...
+
+    def statement_logs(self) -> tuple[str, ...]:
+        """Return, in plain words, the server's logs that receive the text of our statements.
+
+        As the sessions are now: `connect` can ask for quiet ones. A binary log counts unless
+        it holds rows alone.
+        """
         ...
 
     def decoder(self, table: TableSchema) -> Decoder:
@@ -178,6 +244,11 @@ class StoreSet(Protocol):
     def close(self) -> None:
         """Close every connection; harmless when called again."""
         ...
+
+
+def committed_in_order(stores: Iterable[str]) -> tuple[str, ...]:
+    """Return stores in the order of their commits: the one with the aliases comes last."""
+    return tuple(sorted(stores, key=lambda store: store == _COMMITTED_LAST))
 
 
 def in_chunks(rows: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:

@@ -68,13 +68,14 @@ def differing(before: Sighting, after: Sighting) -> Iterator[tuple[str, str, lis
 
 
 @dataclass(slots=True)
-class _Tally:
+class Tally:
     """Rows and digest sum of one class of rows."""
 
     rows: int = 0
     total: int = 0
 
     def hexadecimal(self) -> str:
+        """Return the sum as 32 digits."""
         return f"{self.total % _MODULUS:0{2 * _DIGEST_BYTES}x}"
 
 
@@ -132,13 +133,13 @@ class TablePass:
         self.row_digests: Counter[bytes] | None = Counter() if search.keep_rows else None
         self.mentions: dict[bytes, Cells] = {}
         self._known: Counter[bytes] | None = None
-        self._strangers: list[tuple[_Tally, bytes, Cells]] = []
+        self._strangers: list[tuple[Tally, bytes, Cells]] = []
         if search.earlier is not None:
             place = (table.store, table.label)
             self._known = search.earlier.row_digests.get(place, Counter())
             self._known_mentions = search.earlier.mentions.get(place, {})
-        self._bystanders = _Tally()
-        self._mentions = _Tally()
+        self._bystanders = Tally()
+        self._mentions = Tally()
         self._subject_rows = 0
         self.masked_rows = 0
         self._cells: Counter[int] = Counter()
@@ -210,7 +211,7 @@ class TablePass:
         # A column that the manifest lacks gets the default: a whole-value match deletes.
         return self._treatments[index] in {None, Treatment.DELETE}
 
-    def _add(self, tally: _Tally, rows: Sequence[bytes], cells: Cells | None = None) -> None:
+    def _add(self, tally: Tally, rows: Sequence[bytes], cells: Cells | None = None) -> None:
         # The hottest loop there is: everything that can be looked up once is.
         copy, number, total = self._hash.copy, int.from_bytes, 0
         for row in rows:
@@ -232,7 +233,7 @@ class TablePass:
         if self._known is None or self.row_digests is None:
             return
         gone = (self._known - self.row_digests).elements()
-        missed = _Missed(
+        missed = Missed(
             [self._known_mentions[one] for one in gone if one in self._known_mentions],
             lambda cell, index: self._matcher.hits(cell, self._representations[index]),
         )
@@ -241,7 +242,7 @@ class TablePass:
             if old is not None:
                 self._move(tally, hashed, old)
 
-    def _move(self, tally: _Tally, hashed: bytes, old: Cells) -> None:
+    def _move(self, tally: Tally, hashed: bytes, old: Cells) -> None:
         """Take a row out of a tally and count it as the mention that it was."""
         was = _together(old)
         digest = self._digest(hashed)
@@ -309,7 +310,7 @@ def _together(cells: Sequence[bytes | None]) -> bytes:
     return b"".join(b"-" if cell is None else b"%d:%b" % (len(cell), cell) for cell in cells)
 
 
-class _Missed:
+class Missed:
     """Mentions that are not there any more, by the cells of theirs that name nobody."""
 
     def __init__(self, rows: Sequence[Cells], hits: Callable[[bytes, int], list[Hit]]) -> None:

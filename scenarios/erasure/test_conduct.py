@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from harness.model import EngineChoice
-from harness.plugin.staging import Stage
+
+if TYPE_CHECKING:
+    from harness.plugin.staging import Stage
 
 pytestmark = pytest.mark.stored
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from harness.model import EngineChoice
-from harness.plugin.staging import Stage
+
+if TYPE_CHECKING:
+    from harness.plugin.staging import Stage
 
 CASE = "encodings"
 SURFACES = 4

@@ -106,7 +106,7 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     ): _FILTER,
     (
         Operator.FILTER,
-        "plan:inspect: if passing.canary.masked",
+        "plan:_inspected: if passing.canary.masked",
     ): "of a table without masked rows no row is taken out",
     (Operator.ALWAYS, "stores.sweep:TablePass.consume: if self.candidate(b''.join(rows))"): _FILTER,
     (Operator.ALWAYS, "stores.sweep:TablePass.take: if self.candidate(row)"): _FILTER,
@@ -237,18 +237,18 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     ): _NARROWED,
     (
         Operator.FILTER,
-        "stores.sweep:_Missed.__init__: if cell is not None and hits(cell, index)",
+        "stores.sweep:Missed.__init__: if cell is not None and hits(cell, index)",
     ): _ONE_BY_ONE,
     (
         Operator.TERM,
         (
-            "stores.sweep:_Missed.__init__: hits(cell, index) of cell is not None and "
+            "stores.sweep:Missed.__init__: hits(cell, index) of cell is not None and "
             "hits(cell, index)"
         ),
     ): _ONE_BY_ONE,
     (
         Operator.TERM,
-        "stores.sweep:_Missed._is_masked: b'' of old[index] or b''",
+        "stores.sweep:Missed._is_masked: b'' of old[index] or b''",
     ): _NARROWED,
     (
         Operator.TERM,

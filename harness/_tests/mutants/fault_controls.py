@@ -210,7 +210,7 @@ def _what_cannot_be_masked_is_refused(ground: Ground) -> None:
         drawn.append(closure)
         return Masks(closure)
 
-    with mock.patch.object(run, "Masks", draw), mock.patch.object(run, "MASK_DRAWS", 2):
+    with mock.patch.object(run, "Masks", draw), mock.patch.object(erasure, "MASK_DRAWS", 2):
         outcome = ground.rehearsed(replace(case, further=rows))
     (failed,) = outcome.run.all(Failed)
     assert (failed.phase, failed.error) == ("erase", "MaskError")

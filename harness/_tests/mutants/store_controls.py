@@ -12,6 +12,7 @@ import pytest
 
 from harness._tests import test_plan, test_stores, test_sweep
 from harness._tests.mutants.call_controls import call_controls
+from harness._tests.mutants.commit_controls import commit_controls
 from harness._tests.mutants.controls import Control, adopted
 from harness._tests.mutants.engine_controls import engine_controls
 from harness._tests.mutants.erasure_controls import erasure_controls
@@ -31,6 +32,7 @@ def store_controls(ground: Ground) -> list[Control]:
         *routine_controls(ground),
         *call_controls(ground),
         *engine_controls(ground),
+        *commit_controls(ground),
         *_tests(ground),
     ]
 

@@ -1,0 +1,331 @@
+"""The durable state of a live session: what was decided, before it is done; and how to go on.
+
+`journal.jsonl` in the session's folder has a line for each step of each run, on the disk
+before the step is taken and after it. What a run needs to be finished by somebody else (the
+frozen closure, the masks' seed, the fingerprints' key) stands beside it, sealed under the
+site's key, and is destroyed when the run is attested. Neither names a person.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from cattrs import Converter
+
+from harness.errors import EvidenceError, RefusalError
+from harness.identity import Closure, WaId
+from harness.keys import SiteKey
+from harness.model import TableChange
+
+NAME: Final = "journal.jsonl"
+_CONVERTER: Final = Converter(forbid_extra_keys=True)
+
+
+class State(StrEnum):
+    """How far a run has come; from COMMITTING on it is finished, before that it is undone."""
+
+    BEGUN = "begun"
+    LOCATED = "located"
+    ERASING = "erasing"
+    PREPARING = "preparing"
+    COMMITTING = "committing"
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled back"
+    SWEPT = "swept"
+    CLOSED = "closed"
+    ATTESTED = "attested"
+
+
+_OVER: Final = (State.CLOSED, State.ATTESTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line: `names` are transactions about to be prepared, `tables` what is to be committed.
+
+    `token` is one attempt's. `stores` are those already committed one by one, where one
+    decision cannot commit them all.
+    """
+
+    run: str
+    state: State
+    at: str = ""
+    round: int = 0
+    names: tuple[str, ...] = ()
+    stores: tuple[str, ...] = ()
+    tables: tuple[TableChange, ...] = ()
+    token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first line: what the session is about, to be recognised when it is resumed."""
+
+    session: str
+    mode: str
+    engine: str
+    prefix: str
+    routine: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Held:
+    """What finishing a run takes, and nobody but the site may read."""
+
+    closure: Closure
+    seed: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    digest_key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+
+    def __repr__(self) -> str:
+        return "Held(***)"
+
+    def with_new_masks(self) -> Held:
+        """Return the same with another seed, from which other masks are drawn."""
+        return replace(self, seed=secrets.token_bytes(32))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """All entries of one run, and what they say."""
+
+    run: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def last(self) -> Entry:
+        """The newest entry."""
+        return self.entries[-1]
+
+    @property
+    def over(self) -> bool:
+        """Whether the run was judged: there is nothing to finish."""
+        return self.last.state in _OVER
+
+    @property
+    def attested(self) -> bool:
+        """Whether its verdict was written, and what was sealed is destroyed."""
+        return self.last.state is State.ATTESTED
+
+    @property
+    def decided(self) -> Entry | None:
+        """The newest decision to commit that was not taken back, or None."""
+        revoked = {one.token for one in self.entries if one.state is State.ROLLED_BACK}
+        decisions = [one for one in self.entries if one.state is State.COMMITTING]
+        return next((one for one in reversed(decisions) if one.token not in revoked), None)
+
+    @property
+    def committed(self) -> bool:
+        """Whether the newest decision is known to have been carried out."""
+        return self.decided is not None and any(
+            one.state is State.COMMITTED and one.token == self.decided.token for one in self.entries
+        )
+
+    def prepared(self, *, decided: bool) -> tuple[str, ...]:
+        """Return the names of transactions that may stand prepared: to be committed, or undone."""
+        tokens = {self.decided.token} if self.decided else set()
+        preparing = (one for one in self.entries if one.state is State.PREPARING)
+        return tuple(
+            name for one in preparing if (one.token in tokens) is decided for name in one.names
+        )
+
+
+class Journal:
+    """The journal of one session, in its folder."""
+
+    def __init__(self, folder: Path, key: SiteKey) -> None:
+        self._folder = folder
+        self._key = key
+
+    def open(self, header: Header) -> None:
+        """Begin the journal of a new session.
+
+        Raises:
+            EvidenceError: It cannot be written.
+        """
+        self._append(_CONVERTER.unstructure(header))
+
+    def note(self, entry: Entry) -> None:
+        """Add an entry; it is on the disk when this returns.
+
+        Raises:
+            EvidenceError: It cannot be written: what it announces must not be done.
+        """
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._append(_CONVERTER.unstructure(replace(entry, at=at)))
+
+    def keep(self, run: str, held: Held) -> None:
+        """Seal what the run needs to be finished, in place of what was sealed before.
+
+        Raises:
+            EvidenceError: It cannot be written.
+        """
+        closure = held.closure
+        plain = {
+            "wa_id": closure.wa_id.number,
+            "aliases": sorted(closure.aliases),
+            "lids": sorted(closure.lids),
+            "seed": held.seed.hex(),
+            "digest_key": held.digest_key.hex(),
+        }
+        sealed = self._key.seal(json.dumps(plain).encode("ascii"), run=run)
+        path = self._sealed(run)
+        aside = path.with_suffix(".new")
+        try:
+            aside.unlink(missing_ok=True)
+            with _private(aside) as stream:
+                stream.write(sealed)
+                os.fsync(stream.fileno())
+            aside.replace(path)
+            _sync(self._folder)
+        except OSError as error:
+            raise _unwritable(error) from None
+
+    def held(self, run: str) -> Held:
+        """Return what was sealed for a run.
+
+        Raises:
+            EvidenceError: It is gone, or was sealed with another key.
+        """
+        try:
+            sealed = self._sealed(run).read_bytes()
+        except OSError as error:
+            raise EvidenceError(
+                f"What the interrupted run sealed cannot be read ({error.strerror}): without it "
+                "the run cannot be finished; run an audit, and erase again."
+            ) from None
+        plain = json.loads(self._key.unseal(sealed, run=run))
+        closure = Closure(
+            WaId(plain["wa_id"]), frozenset(plain["aliases"]), frozenset(plain["lids"])
+        )
+        return Held(closure, bytes.fromhex(plain["seed"]), bytes.fromhex(plain["digest_key"]))
+
+    def attest(self, run: str) -> None:
+        """Destroy what was sealed for a run: its masks can never be turned back any more.
+
+        Raises:
+            EvidenceError: It cannot be removed.
+        """
+        path = self._sealed(run)
+        try:
+            if path.exists():
+                # Overwritten as far as a file system lets us; the key that sealed it is apart.
+                with path.open("r+b") as stream:
+                    stream.write(b"\0" * path.stat().st_size)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                path.unlink()
+            path.with_suffix(".new").unlink(missing_ok=True)
+            _sync(self._folder)
+        except OSError as error:
+            raise _unwritable(error) from None
+        self.note(Entry(run, State.ATTESTED))
+
+    def read(self) -> tuple[Header, tuple[Progress, ...]]:
+        """Return the header and every run in the order in which they began.
+
+        A last line that was never finished is cut off: what it announced was not done.
+
+        Raises:
+            RefusalError: There is no journal in the folder, or it is not one of ours.
+        """
+        path = self._folder / NAME
+        mend(path)
+        try:
+            lines = path.read_bytes().splitlines()
+            header = _CONVERTER.structure(json.loads(lines[0]), Header)
+            entries = [_CONVERTER.structure(json.loads(line), Entry) for line in lines[1:]]
+        except Exception:  # noqa: BLE001  # whatever it is, it quotes the content
+            raise RefusalError(
+                f"The {NAME} of this session cannot be read: name the folder of an interrupted "
+                "live session, as it was left."
+            ) from None
+        return header, tuple(_by_run(entries))
+
+    def _append(self, document: dict[str, Any]) -> None:
+        line = json.dumps(document).encode("ascii") + b"\n"
+        try:
+            with _private(self._folder / NAME) as stream:
+                size_bytes = os.fstat(stream.fileno()).st_size
+                try:
+                    stream.write(line)
+                    os.fsync(stream.fileno())
+                except OSError:
+                    # Half a line of a full disk would make the next one unreadable.
+                    os.ftruncate(stream.fileno(), size_bytes)
+                    raise
+        except OSError as error:
+            raise _unwritable(error) from None
+
+    def _sealed(self, run: str) -> Path:
+        return self._folder / f"{run}.sealed"
+
+
+def mend(path: Path) -> None:
+    """Cut off what a kill left of a last line; a file that is not there is left so.
+
+    Raises:
+        EvidenceError: The file cannot be written.
+    """
+    try:
+        with path.open("r+b") as stream:
+            whole = stream.read().rpartition(b"\n")[0]
+            stream.truncate(len(whole) + 1 if whole else 0)
+            os.fsync(stream.fileno())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _unwritable(error) from None
+
+
+def _by_run(entries: Iterable[Entry]) -> Iterable[Progress]:
+    runs: dict[str, list[Entry]] = {}
+    for entry in entries:
+        runs.setdefault(entry.run, []).append(entry)
+    return [Progress(run, tuple(own)) for run, own in runs.items()]
+
+
+@contextmanager
+def _private(path: Path) -> Iterator[_Durable]:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        yield _Durable(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class _Durable:
+    """A file that is written without a buffer, whose rest could be written after an error."""
+
+    descriptor: int
+
+    def fileno(self) -> int:
+        return self.descriptor
+
+    def write(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self.descriptor, data) :]
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unwritable(error: OSError) -> EvidenceError:
+    return EvidenceError(
+        f"The session's journal could not be written ({error.strerror}), so nothing was begun that "
+        "it could not vouch for: make room and run again."
+    )

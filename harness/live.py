@@ -1,0 +1,510 @@
+"""A run on real stores: one person, one store set, nothing lost but the subject.
+
+The same plan, transaction and proof as in rehearsals on disposable stores. What is added is
+what three in the morning asks for: every step is journaled before it is taken, a decision
+to commit is never taken twice and never forgotten, and what comes before it can be left at
+any moment with every row as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from harness import routines
+from harness.erasure import Erasing, ProvenErasure, in_rounds
+from harness.errors import (
+    ConflictError,
+    HarnessError,
+    HoldError,
+    PlanChangedError,
+    RefusalError,
+    UnsettledError,
+)
+from harness.identity import Closure, WaId, variant_of
+from harness.journal import Entry, Held, Journal, Progress, State
+from harness.keys import SiteKey
+from harness.manifest import Manifest
+from harness.masks import seeded
+from harness.model import (
+    ClosureFrozen,
+    Committing,
+    Erased,
+    Failed,
+    History,
+    LogHolds,
+    Mode,
+    Moment,
+    Observed,
+    Part,
+    PlanMade,
+    Resumed,
+    RolledBack,
+    RunClosed,
+    RunOpened,
+    TableChange,
+    Withheld,
+    Witnessed,
+)
+from harness.plan import Party
+from harness.proven_call import ProvenCall, removed
+from harness.routines import RoutineFile
+from harness.run import CONNECTIONS, HARDENED, Recorder, now, observation
+from harness.stores import StoreSet
+from harness.stores.aliases import resolve
+from harness.stores.sweep import Search, Sighting, sweep
+from harness.witnesses import find_witnesses, seen_witnesses
+
+_LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
+_NAME_LETTERS: Final = 12
+CASE: Final = "real stores"
+
+
+class Guard(Protocol):
+    """What may end a run from outside, and until when."""
+
+    def acting(self) -> None:
+        """A run begins."""
+        ...
+
+    def require_time(self) -> None:
+        """Raise if the run was interrupted or its deadline is over."""
+        ...
+
+    def decided(self) -> None:
+        """From here on nothing interrupts, until `released`."""
+        ...
+
+    def released(self) -> None:
+        """The run is over, or has taken its decision back."""
+        ...
+
+    def finished(self) -> None:
+        """All runs are over."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Mission:
+    """All that one run on real stores needs.
+
+    `holds` are numbers under a legal hold; `plans` the digests of rehearsed plans, any of which
+    the plan must have, unless there are none; `require_alone` raises if the lock that keeps
+    other operators out was lost; `hide` is told each number that must never be shown; `file`
+    is the routine where it is an operator's own.
+    """
+
+    run: str
+    mode: Mode
+    wa_id: WaId
+    store_set: StoreSet
+    manifest: Manifest
+    engine: str
+    key: SiteKey
+    routine: str = HARDENED
+    file: RoutineFile | None = None
+    holds: frozenset[str] = frozenset()
+    plans: frozenset[str] = frozenset()
+    require_alone: Callable[[], None] = field(default=lambda: None)
+    hide: Callable[[str], None] = field(default=lambda _: None)
+
+    @property
+    def by_plan(self) -> bool:
+        """Whether the plan erases, and not a stored routine."""
+        return self.routine == HARDENED
+
+
+def token() -> str:
+    """Return a name of letters only, so that no digit run can be taken for a number."""
+    return "".join(secrets.choice(_LETTERS) for _ in range(_NAME_LETTERS))
+
+
+class _WithheldError(HarnessError):
+    """A rehearsal has come to where a live run would commit."""
+
+
+class _PhaseFailed(Exception):  # noqa: N818  # not an error to report: the record was made
+    """A phase failed and was recorded; the run goes no further."""
+
+
+class LiveRun:
+    """One run in progress; `record` takes facts, `journal` what must outlive a kill."""
+
+    def __init__(self, mission: Mission, record: Recorder, journal: Journal, guard: Guard) -> None:
+        self._mission = mission
+        self._record = record
+        self._journal = journal
+        self._guard = guard
+        self._held = Held(Closure(mission.wa_id))
+        self._round = 0
+        self._fresh = True
+        self._drew = False
+        self._pending = False
+
+    # --- what can be asked for ----------------------------------------------------------------
+
+    def erase(self) -> None:
+        """Erase the subject, or rehearse it, from a clean beginning.
+
+        Raises:
+            RefusalError: The run may not be: nothing was changed.
+        """
+        mission = self._mission
+        self._note(State.BEGUN)
+        self._journal.keep(mission.run, self._held)
+        self._record(self._opened())
+        with self._whole_run():
+            with self._phase("locate"):
+                self._freeze()
+            with self._phase("erase"):
+                self._note(State.ERASING)
+                self._in_rounds(first=1)
+
+    def audit(self) -> None:
+        """Search for the subject, read-only, having proven the search on people who are there."""
+        self._record(self._opened())
+        with self._whole_run():
+            with self._phase("locate"):
+                closure = self._located()
+            with self._phase("prove"):
+                witnesses = find_witnesses(self._mission.store_set, self._mission.manifest, closure)
+                for number in witnesses.numbers:
+                    self._mission.hide(number)
+            with self._phase("sweep"):
+                search = Search(self._mission.manifest, closure, secrets.token_bytes(32))
+                started_s = time.monotonic()
+                sighting, found = seen_witnesses(self._mission.store_set, search, witnesses)
+                self._saw(Moment.AFTER, sighting, started_s)
+                self._record(Witnessed(self._mission.run, witnesses.cells, found))
+
+    def resume(self, progress: Progress, recorded: History) -> None:
+        """Finish what was decided, undo what was not; harmless when repeated.
+
+        Args:
+            progress: What the journal says of the run.
+            recorded: What its history says.
+        """
+        self._held = self._journal.held(progress.run)
+        for number in self._held.closure.numbers:
+            self._mission.hide(number)
+        if not any(isinstance(one, RunOpened) for one in recorded):
+            self._record(self._opened())
+        self._record(Resumed(progress.run, now(), progress.last.state))
+        with self._whole_run(), self._phase("resume"):
+            store_set, decided = self._mission.store_set, progress.decided
+            removed(store_set, progress.run)
+            store_set.settle(progress.prepared(decided=False), commit=False)
+            if decided is None:
+                self._undone(progress)
+                return
+            self._guard.decided()
+            self._pending = True
+            names = progress.prepared(decided=True)
+            store_set.settle(names, commit=True)
+            if names or progress.committed:
+                self._took_effect(decided, recorded)
+                self._finish(decided)
+            else:
+                self._decide_again(decided, recorded)
+
+    # --- phases -------------------------------------------------------------------------------
+
+    @contextmanager
+    def _whole_run(self) -> Iterator[None]:
+        """Close the run if all of its phases were gone through, and let go in any case.
+
+        One that ended before its commit is closed too: there is nothing to finish.
+        """
+        finished = False
+        try:
+            yield
+            finished = True
+            self._record(RunClosed(self._mission.run, now()))
+        except _PhaseFailed:
+            return
+        finally:
+            if self._mission.mode is not Mode.AUDIT and (finished or not self._pending):
+                self._note(State.CLOSED)
+            self._guard.released()
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except RefusalError as error:
+            self._record(Failed(self._mission.run, name, "Refused", str(error)))
+            raise
+        except HarnessError as error:
+            self._record(Failed(self._mission.run, name, type(error).__name__, str(error)))
+            raise _PhaseFailed from None
+
+    def _opened(self) -> RunOpened:
+        mission = self._mission
+        return RunOpened(
+            run=mission.run,
+            case=CASE,
+            mode=mission.mode,
+            engine=mission.engine,
+            engine_version=mission.store_set.version,
+            routine=mission.routine,
+            control=False,
+            prefix=mission.store_set.config.prefix,
+            subject=mission.key.pseudonym(mission.wa_id.number),
+            at=now(),
+            shared=True,
+            routine_digest=mission.file.sha256 if mission.file else "",
+        )
+
+    def _freeze(self) -> None:
+        """Find the subject's other identifiers, and keep them where a resumed run finds them."""
+        self._held = Held(self._located())
+        self._journal.keep(self._mission.run, self._held)
+        self._note(State.LOCATED)
+
+    def _located(self) -> Closure:
+        mission = self._mission
+        closure = resolve(mission.store_set, mission.manifest, Closure(mission.wa_id))
+        for number in (*closure.numbers, *closure.candidates):
+            mission.hide(number)
+        named = tuple(mission.key.pseudonym(number) for number in closure.numbers)
+        self._record(ClosureFrozen(mission.run, closure.by_kind(), named))
+        if mission.mode is not Mode.AUDIT:
+            refuse_holds(closure, mission.holds)
+        return closure
+
+    def _saw(self, moment: Moment, sighting: Sighting, started_s: float) -> Observed:
+        seen = observation(self._mission.run, Part.JUDGED, moment, sighting, started_s)
+        self._record(seen)
+        return seen
+
+    def _observe(self, subject: Party) -> Observed:
+        """Sweep on a fresh snapshot: what this one sees dates the verdict."""
+        with self._phase(f"sweep {Moment.AFTER}"):
+            started_s = time.monotonic()
+            sighting = sweep(self._mission.store_set, subject.search, CONNECTIONS)
+            seen = self._saw(Moment.AFTER, sighting, started_s)
+            self._note(State.SWEPT)
+            return seen
+
+    # --- the erasure --------------------------------------------------------------------------
+
+    def _in_rounds(self, first: int) -> None:
+        mission = self._mission
+        # In a later round masks of an earlier one stand already, and must be the same.
+        self._round, self._fresh, self._drew = first - 1, first == 1, False
+        try:
+            in_rounds(_Counted(self._erasing(), self._began), self._drawn, self._observe, first)
+        except _WithheldError:
+            self._note(State.ROLLED_BACK)
+            self._record(Withheld(mission.run))
+        finally:
+            # Whatever came of it: the call was sent, with the number.
+            for log in () if mission.by_plan else mission.store_set.statement_logs():
+                self._record(LogHolds(mission.run, log))
+
+    def _erasing(self) -> Erasing:
+        """Return what erases: the plan, or a stored routine, both in one proven transaction."""
+        mission = self._mission
+        proven = (
+            mission.run,
+            mission.store_set,
+            mission.manifest,
+            self._held.digest_key,
+            self._record,
+            self._saw,
+        )
+        if mission.by_plan:
+            return ProvenErasure(*proven, settle=self._settle)
+        if mission.file:
+            routine = routines.from_file(
+                mission.file, mission.manifest, mission.store_set, mission.run
+            )
+        else:
+            routine = routines.documented(mission.manifest, mission.store_set, mission.run)
+        return ProvenCall(*proven, routine=routine, settle=self._settle)
+
+    def _began(self, number: int) -> None:
+        self._round = number
+
+    def _drawn(self) -> Party:
+        """Return the subject with the masks that are sealed, or with new ones if those failed."""
+        if self._drew and self._fresh:
+            self._held = self._held.with_new_masks()
+            self._journal.keep(self._mission.run, self._held)
+        self._drew = True
+        return self._party()
+
+    def _party(self) -> Party:
+        held = self._held
+        masks = seeded(held.closure, held.seed)
+        # Whether a routine masked or harmed a row is told from the row itself.
+        search = Search(
+            self._mission.manifest,
+            held.closure,
+            held.digest_key,
+            masks,
+            keep_rows=not self._mission.by_plan,
+        )
+        return Party(search, masks)
+
+    def _settle(self, commit: Callable[[], None], changes: Sequence[TableChange]) -> None:
+        """Decide, and commit: the only place where a real store is changed for good.
+
+        Raises:
+            PlanChangedError: The plan is not the one that was rehearsed.
+            StoreError: The server refused, or did not answer.
+        """
+        mission, tables = self._mission, tuple(changes)
+        if self._round == 1:
+            digest = plan_digest(mission, self._held.closure, tables)
+            self._record(PlanMade(mission.run, digest, tables))
+            self._require_planned(digest)
+        if mission.mode is Mode.REHEARSE:
+            raise _WithheldError
+        mission.require_alone()
+        self._guard.require_time()
+        self._guard.decided()
+        attempt = token()
+        with self._taken_back(attempt, HarnessError):
+            self._prepare(attempt)
+        self._pending = True
+        self._note(State.COMMITTING, tables=tables, token=attempt)
+        self._record(Committing(mission.run, self._round, tables))
+        # Any other error does not tell whether the commit took effect.
+        with self._taken_back(attempt, ConflictError):
+            commit()
+        self._note(State.COMMITTED, token=attempt)
+
+    @contextmanager
+    def _taken_back(self, attempt: str, undone: type[HarnessError]) -> Iterator[None]:
+        """Note that an attempt came to nothing, where the error says so for sure."""
+        try:
+            yield
+        except UnsettledError:
+            self._pending = True
+            raise
+        except undone:
+            self._pending = self._round > 1
+            self._note(State.ROLLED_BACK, token=attempt)
+            self._guard.released()
+            raise
+
+    def _prepare(self, attempt: str) -> None:
+        store_set = self._mission.store_set
+        # What postgres_fdw took part in cannot be prepared.
+        names = store_set.commit_names(attempt) if self._mission.by_plan else ()
+        if names:
+            self._note(State.PREPARING, names=names, token=attempt)
+            store_set.prepare(attempt)
+
+    def _require_planned(self, digest: str) -> None:
+        if self._mission.plans and digest not in self._mission.plans:
+            raise PlanChangedError(
+                "The located rows are no longer those that were rehearsed, so everything was "
+                "rolled back: rehearse again and give the new --plan."
+            )
+
+    # --- taking up again ----------------------------------------------------------------------
+
+    def _undone(self, progress: Progress) -> None:
+        """Say that nothing was committed, and show it by a sweep."""
+        self._note(State.ROLLED_BACK)
+        why = (
+            f"the run was interrupted while {progress.last.state}, before its commit, and was "
+            "rolled back: run it again"
+        )
+        self._record(RolledBack(self._mission.run, max(progress.last.round, 1), why))
+        self._observe(self._party())
+
+    def _took_effect(self, decided: Entry, recorded: History) -> None:
+        """Record the erasure that was committed and not recorded any more."""
+        rounds = {one.round for one in recorded if isinstance(one, Erased)}
+        if decided.round not in rounds:
+            self._record(Erased(self._mission.run, decided.round, 1, 0.0, decided.tables))
+        self._note(State.COMMITTED, token=decided.token)
+
+    def _finish(self, decided: Entry) -> None:
+        """Sweep on a fresh snapshot; what came too late is erased in another round."""
+        if self._observe(self._party()).traces:
+            self._in_rounds(first=decided.round + 1)
+
+    def _decide_again(self, decided: Entry, recorded: History) -> None:
+        """Erase what is there: of the commit that was sent nobody knows whether it was done."""
+        started_s = time.monotonic()
+        subject = self._party()
+        there = sweep(self._mission.store_set, subject.search, CONNECTIONS)
+        before = self._saw(Moment.AFTER, there, started_s)
+        left = {(trace.store, trace.table) for trace in before.traces}
+        done = tuple(one for one in decided.tables if (one.store, one.table) not in left)
+        if done or not decided.tables:
+            rounds = {one.round for one in recorded if isinstance(one, Erased)}
+            if decided.round not in rounds:
+                self._record(Erased(self._mission.run, decided.round, 1, 0.0, done))
+        if left:
+            self._in_rounds(first=decided.round + 1)
+        else:
+            self._note(State.COMMITTED, token=decided.token)
+            self._note(State.SWEPT)
+
+    def _note(
+        self,
+        state: State,
+        *,
+        names: tuple[str, ...] = (),
+        tables: tuple[TableChange, ...] = (),
+        token: str = "",
+    ) -> None:
+        run = self._mission.run
+        entry = Entry(run, state, round=self._round, names=names, tables=tables, token=token)
+        self._journal.note(entry)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """Tells the number of each round before it begins."""
+
+    erasing: Erasing
+    began: Callable[[int], None]
+
+    def committed(self, number: int, subject: Party) -> bool:
+        """Carry out one round; see `ProvenErasure.committed`."""
+        self.began(number)
+        return self.erasing.committed(number, subject)
+
+
+def plan_digest(mission: Mission, closure: Closure, tables: Sequence[TableChange]) -> str:
+    """Return what names a plan: who, from which stores, by what, and how many rows of each table.
+
+    Only the holder of the site's key can make or compare it.
+    """
+    facts = {
+        "engine": mission.store_set.config.engine.value,
+        "databases": sorted(mission.store_set.databases().values()),
+        "routine": [mission.routine, mission.file.sha256 if mission.file else ""],
+        "subject": sorted(mission.key.pseudonym(number) for number in closure.numbers),
+        "tables": sorted(
+            (one.store, one.table, one.deleted_rows, one.masked_rows) for one in tables
+        ),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode("ascii")).hexdigest()
+
+
+def refuse_holds(closure: Closure, holds: frozenset[str]) -> None:
+    """Refuse a subject any of whose numbers, in any form, is under a legal hold.
+
+    Raises:
+        HoldError: One is.
+    """
+    mine = {*closure.numbers, *closure.candidates}
+    held = holds | {form for number in holds if (form := variant_of(number))}
+    if mine & held:
+        raise HoldError(
+            "A subject is under a legal hold (--hold-file), by the number given or by one that the "
+            "stores tie to it: nothing was touched; have the hold lifted, or leave the subject out."
+        )
