@@ -25,6 +25,7 @@ from harness.errors import (
     HoldError,
     PlanChangedError,
     RefusalError,
+    SelfCommittingError,
     UnsettledError,
 )
 from harness.identity import Closure, WaId, variant_of
@@ -303,6 +304,8 @@ class LiveRun:
         except _WithheldError:
             self._note(State.ROLLED_BACK)
             self._record(Withheld(mission.run))
+        except SelfCommittingError as error:
+            raise RefusalError(str(error)) from None
         finally:
             # Whatever came of it: the call was sent, with the number.
             for log in () if mission.by_plan else mission.store_set.statement_logs():
@@ -327,7 +330,9 @@ class LiveRun:
             )
         else:
             routine = routines.documented(mission.manifest, mission.store_set, mission.run)
-        return ProvenCall(*proven, routine=routine, settle=self._settle)
+        # The documented one only deletes; whether a FILE masked a row or harmed it is told.
+        masks = mission.file is not None
+        return ProvenCall(*proven, routine=routine, masks=masks, settle=self._settle)
 
     def _began(self, number: int) -> None:
         self._round = number
@@ -343,14 +348,7 @@ class LiveRun:
     def _party(self) -> Party:
         held = self._held
         masks = seeded(held.closure, held.seed)
-        # Whether a routine masked or harmed a row is told from the row itself.
-        search = Search(
-            self._mission.manifest,
-            held.closure,
-            held.digest_key,
-            masks,
-            keep_rows=not self._mission.by_plan,
-        )
+        search = Search(self._mission.manifest, held.closure, held.digest_key, masks)
         return Party(search, masks)
 
     def _settle(self, commit: Callable[[], None], changes: Sequence[TableChange]) -> None:
