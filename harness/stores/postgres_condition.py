@@ -137,12 +137,12 @@ def look(store_set: StoreSet, tables: Sequence[TableSchema], *, writes: bool) ->
     logging = ask.settings(_LOGGING)
     durability = ask.settings(_DURABILITY)
     replication = tuple(ask.replication())
-    unseen = [
-        f"{name} could not be seen, which needs the role pg_read_all_settings: "
-        f"GRANT pg_read_all_settings TO {quoted(ask.account)};"
-        for name in _PRELOADED
-        if name not in {setting.name for setting in logging}
-    ]
+    unseen = []
+    if hidden := [name for name in _PRELOADED if not _values(logging, name)]:
+        unseen.append(
+            f"{' and '.join(hidden)} could not be seen, which needs the role "
+            f"pg_read_all_settings: GRANT pg_read_all_settings TO {quoted(ask.account)};"
+        )
     if not ask.value(_SEES_OTHERS):
         unseen.append(
             "what other sessions do, and for how long, could not be seen, which needs the role "
