@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import psycopg2
 import pymysql
@@ -68,7 +68,7 @@ class _MySql:
             password=self.config.password.reveal(),
             charset="utf8mb4",
             use_unicode=False,
-            conv=dict(encoders),  # nothing is decoded
+            conv=cast("dict[Any, Any]", encoders),  # nothing is decoded
         )
         try:
             with connection.cursor() as cursor:
