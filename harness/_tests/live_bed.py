@@ -268,7 +268,7 @@ class Bed:
     def connect(self, store: str = "messageStore") -> Any:
         """Return a plain connection to one store's database, which commits by itself."""
         config = self.config
-        where = {
+        where: dict[str, Any] = {
             "host": config.hostname,
             "port": config.port,
             "user": config.username,

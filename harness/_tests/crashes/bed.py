@@ -193,6 +193,19 @@ class Bed:
         else:
             self.execute("ALTER ROLE CURRENT_USER SET synchronous_commit = on")
 
+    @contextmanager
+    def no_room(self) -> Iterator[None]:
+        """Have others take all the room there is for prepared transactions."""
+        ((most,),) = self.execute("SHOW max_prepared_transactions")
+        names = [f"others_{number}" for number in range(int(most))]
+        for name in names:
+            self.execute(f"BEGIN; SELECT txid_current(); PREPARE TRANSACTION '{name}'")
+        try:
+            yield
+        finally:
+            for name in names:
+                self.execute(f"ROLLBACK PREPARED '{name}'")
+
     def execute(self, sql: str, database: str = "postgres") -> list[Any]:
         """Run one statement by a plain client of its own, outside of any transaction."""
         reached = self.config

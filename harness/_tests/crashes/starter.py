@@ -83,7 +83,9 @@ def _become_session(arguments: list[str], screen: str) -> NoReturn:
         os.dup2(source, target)
     status = 3
     try:
-        status = int(pytest.main(["-p", "no:cacheprovider", *arguments]))
+        status = int(
+            pytest.main(["-p", "no:cacheprovider", "-p", "no:hypothesispytest", *arguments])
+        )
         sys.stdout.flush()
     finally:
         os._exit(status)
