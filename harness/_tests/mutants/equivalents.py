@@ -27,7 +27,7 @@ _COMMITTED: Final = "after a commit there is nothing to roll back"
 _BROKEN_OFF: Final = "rows that break off lack the packet that ends them, and are refused for that"
 
 EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
-    (Operator.ALWAYS, "judge:_unaccounted: if before"): _NARROWED,
+    (Operator.ALWAYS, "judge.rows:unaccounted: if before"): _NARROWED,
     (Operator.ALWAYS, "identity.matcher:Matcher._all: if self._coded(cell)"): _FILTER,
     (Operator.ALWAYS, "identity.matcher:Matcher._inside: if self.candidate(decoded)"): _FILTER,
     (
