@@ -204,6 +204,7 @@ class LiveRun:
         if not any(isinstance(one, RunOpened) for one in recorded):
             self._record(self._opened())
         self._record(Resumed(progress.run, now(), progress.last.state))
+        self._name_logs(recorded)
         # Until all is done, whatever fails leaves something to finish.
         self._pending = True
         with self._whole_run(), self._phase("resume"):
@@ -427,6 +428,13 @@ class LiveRun:
         )
         self._record(RolledBack(self._mission.run, max(progress.last.round, 1), why))
         self._observe(self._party())
+
+    def _name_logs(self, recorded: History) -> None:
+        """Name the logs that may hold a call with the number, if it was cut off before that."""
+        called = any(isinstance(one, RunOpened) and one.routine != HARDENED for one in recorded)
+        if called and not any(isinstance(one, LogHolds) for one in recorded):
+            for log in self._mission.store_set.statement_logs():
+                self._record(LogHolds(self._mission.run, log))
 
     def _took_effect(self, decided: Entry, recorded: History) -> None:
         """Record the erasure that was committed and not recorded any more."""
