@@ -60,8 +60,10 @@ def write(
     return count
 
 
-def read(path: Path) -> History:
+def read(path: Path, *, cut_off: bool = False) -> History:
     """Return the history that a file holds; an empty file is an empty history.
+
+    With `cut_off` a last line that was never finished is left out.
 
     Raises:
         EvidenceError: The file cannot be read.
@@ -72,7 +74,7 @@ def read(path: Path) -> History:
     except OSError as error:
         message = f"the history cannot be read ({error.strerror})"
         raise EvidenceError(message) from None
-    if lines.pop():
+    if lines.pop() and not cut_off:
         message = (
             f"the history ends in the middle of line {len(lines) + 1}: "
             "the run was cut off there and has to be repeated or resumed"

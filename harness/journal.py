@@ -153,6 +153,15 @@ class Journal:
         """
         self._append(_CONVERTER.unstructure(header))
 
+    def begin(self, run: str, held: Held) -> None:
+        """Note that a run is to be; what undoing it takes is sealed before.
+
+        Raises:
+            EvidenceError: It cannot be written.
+        """
+        self.keep(run, held)
+        self.note(Entry(run, State.BEGUN))
+
     def note(self, entry: Entry) -> None:
         """Add an entry; it is on the disk when this returns.
 
@@ -214,7 +223,26 @@ class Journal:
         Raises:
             EvidenceError: It cannot be removed.
         """
-        path = self._sealed(run)
+        self._destroy(self._sealed(run))
+        self.note(Entry(run, State.ATTESTED))
+
+    def tidy(self) -> None:
+        """Cut off a last line that was never finished, and destroy what no entry tells of.
+
+        What an unfinished line announced was not done, and a run that was sealed and never
+        noted did not begin. To be called by whoever alone may write here.
+
+        Raises:
+            EvidenceError: Something cannot be removed.
+        """
+        mend(self._folder / NAME)
+        _, progresses = self.read()
+        known = {self._sealed(one.run) for one in progresses if not one.attested}
+        there = [*self._folder.glob("*.sealed"), *self._folder.glob("*.new")]
+        for path in {one.with_suffix(".sealed") for one in there} - known:
+            self._destroy(path)
+
+    def _destroy(self, path: Path) -> None:
         try:
             if path.exists():
                 # Overwritten as far as a file system lets us; the key that sealed it is apart.
@@ -227,20 +255,26 @@ class Journal:
             _sync(self._folder)
         except OSError as error:
             raise _unwritable(error) from None
-        self.note(Entry(run, State.ATTESTED))
 
     def read(self) -> tuple[Header, tuple[Progress, ...]]:
         """Return the header and every run in the order in which they began.
 
-        A last line that was never finished is cut off: what it announced was not done.
+        A last line that was never finished does not count, and another session may be writing it.
 
         Raises:
             RefusalError: There is no journal in the folder, or it is not one of ours.
         """
         path = self._folder / NAME
-        mend(path)
         try:
-            lines = path.read_bytes().splitlines()
+            lines = path.read_bytes().split(b"\n")[:-1]
+        except OSError:
+            lines = []
+        if not lines:
+            raise RefusalError(
+                "This session ended before it began with anybody, so nothing was touched and "
+                "there is nothing to finish: run it again."
+            )
+        try:
             header = _CONVERTER.structure(json.loads(lines[0]), Header)
             entries = [_CONVERTER.structure(json.loads(line), Entry) for line in lines[1:]]
         except Exception:  # noqa: BLE001  # whatever it is, it quotes the content
@@ -252,6 +286,7 @@ class Journal:
 
     def _append(self, document: dict[str, Any]) -> None:
         line = json.dumps(document).encode("ascii") + b"\n"
+        mend(self._folder / NAME)
         try:
             with _private(self._folder / NAME) as stream:
                 size_bytes = os.fstat(stream.fileno()).st_size
@@ -277,7 +312,10 @@ def mend(path: Path) -> None:
     """
     try:
         with path.open("r+b") as stream:
-            whole = stream.read().rpartition(b"\n")[0]
+            content = stream.read()
+            if content.endswith(b"\n"):
+                return
+            whole = content.rpartition(b"\n")[0]
             stream.truncate(len(whole) + 1 if whole else 0)
             os.fsync(stream.fileno())
     except FileNotFoundError:

@@ -21,6 +21,7 @@ from harness import routines
 from harness.erasure import Erasing, ProvenErasure, in_rounds
 from harness.errors import (
     ConflictError,
+    GivenUpError,
     HarnessError,
     HoldError,
     PlanChangedError,
@@ -36,6 +37,7 @@ from harness.masks import seeded
 from harness.model import (
     ClosureFrozen,
     Committing,
+    EngineKind,
     Erased,
     Failed,
     History,
@@ -83,7 +85,7 @@ class Guard(Protocol):
         ...
 
     def released(self) -> None:
-        """The run is over, or has taken its decision back."""
+        """A run has taken its decision back, or another one's turn has come."""
         ...
 
     def finished(self) -> None:
@@ -151,14 +153,12 @@ class LiveRun:
     # --- what can be asked for ----------------------------------------------------------------
 
     def erase(self) -> None:
-        """Erase the subject, or rehearse it, from a clean beginning.
+        """Erase the subject, or rehearse it, from a clean beginning, which is in the journal.
 
         Raises:
             RefusalError: The run may not be: nothing was changed.
         """
-        mission = self._mission
-        self._note(State.BEGUN)
-        self._journal.keep(mission.run, self._held)
+        self._journal.keep(self._mission.run, self._held)
         self._record(self._opened())
         with self._whole_run():
             with self._phase("locate"):
@@ -166,6 +166,13 @@ class LiveRun:
             with self._phase("erase"):
                 self._note(State.ERASING)
                 self._in_rounds(first=1)
+
+    def forgo(self) -> None:
+        """Say that the session ended before this run's turn."""
+        why = "the session ended before this subject's turn, so nothing of theirs was touched"
+        self._record(self._opened())
+        self._record(Failed(self._mission.run, "begin", GivenUpError.__name__, why))
+        self._note(State.CLOSED)
 
     def audit(self) -> None:
         """Search for the subject, read-only, having proven the search on people who are there."""
@@ -197,6 +204,9 @@ class LiveRun:
         if not any(isinstance(one, RunOpened) for one in recorded):
             self._record(self._opened())
         self._record(Resumed(progress.run, now(), progress.last.state))
+        self._name_logs(recorded)
+        # Until all is done, whatever fails leaves something to finish.
+        self._pending = True
         with self._whole_run(), self._phase("resume"):
             store_set, decided = self._mission.store_set, progress.decided
             removed(store_set, progress.run)
@@ -205,7 +215,6 @@ class LiveRun:
                 self._undone(progress)
                 return
             self._guard.decided()
-            self._pending = True
             names = progress.prepared(decided=True)
             store_set.settle(names, commit=True)
             if names or progress.committed:
@@ -218,9 +227,10 @@ class LiveRun:
 
     @contextmanager
     def _whole_run(self) -> Iterator[None]:
-        """Close the run if all of its phases were gone through, and let go in any case.
+        """Close the run if all of its phases were gone through.
 
-        One that ended before its commit is closed too: there is nothing to finish.
+        One that ended before its commit is closed too: there is nothing to finish. What was
+        decided is not let go of: nothing interrupts what follows, down to the evidence.
         """
         finished = False
         try:
@@ -232,7 +242,6 @@ class LiveRun:
         finally:
             if self._mission.mode is not Mode.AUDIT and (finished or not self._pending):
                 self._note(State.CLOSED)
-            self._guard.released()
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -420,6 +429,13 @@ class LiveRun:
         self._record(RolledBack(self._mission.run, max(progress.last.round, 1), why))
         self._observe(self._party())
 
+    def _name_logs(self, recorded: History) -> None:
+        """Name the logs that may hold a call with the number, if it was cut off before that."""
+        called = any(isinstance(one, RunOpened) and one.routine != HARDENED for one in recorded)
+        if called and not any(isinstance(one, LogHolds) for one in recorded):
+            for log in self._mission.store_set.statement_logs():
+                self._record(LogHolds(self._mission.run, log))
+
     def _took_effect(self, decided: Entry, recorded: History) -> None:
         """Record the erasure that was committed and not recorded any more."""
         rounds = {one.round for one in recorded if isinstance(one, Erased)}
@@ -438,8 +454,11 @@ class LiveRun:
         subject = self._party()
         there = sweep(self._mission.store_set, subject.search, CONNECTIONS)
         before = self._saw(Moment.AFTER, there, started_s)
-        left = {(trace.store, trace.table) for trace in before.traces}
-        done = tuple(one for one in decided.tables if (one.store, one.table) not in left)
+        left = {trace.store for trace in before.traces}
+        at_once = self._mission.store_set.config.engine is EngineKind.MYSQL
+        # Where one commit reaches all stores, it was carried out in all of them or in none.
+        done = tuple(one for one in decided.tables if one.store not in left)
+        done = () if left and at_once else done
         if done or not decided.tables:
             rounds = {one.round for one in recorded if isinstance(one, Erased)}
             if decided.round not in rounds:

@@ -256,7 +256,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     interruption.ignore()
     outcome.stage.close()
     if exitstatus == pytest.ExitCode.USAGE_ERROR:
-        outcome.stage.session.discard()
+        if not session.config.getoption("resume"):
+            outcome.stage.session.discard()
         return
     status = pytest.ExitCode.INTERRUPTED if interruption.happened else exitstatus
     collected = [item for item in session.items if not item.path.is_relative_to(_OWN_TESTS)]

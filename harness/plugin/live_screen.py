@@ -83,7 +83,10 @@ def _headline(line: Concluded, stage: LiveStage) -> Text:
     rows = _ROWS[stage.rows]
     verdict = line.judgement.verdict
     word, style, said = verdict.value, screen.STYLES[verdict], _said(line, stage)
-    if line.refusal and stage.rows == "untouched":
+    if line.refusal and stage.idle:
+        word, style, said = "REFUSED", "bold yellow", line.refusal
+        rows = "nothing was done, and the session is as it was"
+    elif line.refusal and stage.rows == "untouched":
         word, style, said = "REFUSED", "bold yellow", line.refusal
     elif stage.mode is Mode.PREFLIGHT:
         ready = verdict is Verdict.CLEAR

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from harness import history
-from harness.errors import HarnessError, RefusalError
+from harness.errors import EvidenceError, HarnessError, RefusalError
 from harness.evidence.session import Session
 from harness.evidence.verdict import Rows, Scope
 from harness.identity import Closure, WaId
-from harness.journal import NAME, Header, Journal, Progress, mend
+from harness.journal import NAME, Header, Held, Journal, Progress, mend
 from harness.judge import judge, runs_of
 from harness.live import CASE, Guard, LiveRun, Mission, refuse_holds, token
 from harness.model import (
@@ -84,6 +84,7 @@ class LiveStage:
         self._begun: set[WaId] = set()
         self._logs: tuple[str, ...] = ()
         self._read: RowsRead | None = None
+        self._taken_up = False
         self.redactor.register_secret(self.request.key.secret)
         for config in self.request.configs:
             self.redactor.register_secret(config.password)
@@ -165,6 +166,11 @@ class LiveStage:
         changed = any(erased.tables for run in runs for erased in run.all(Erased))
         return "committed" if changed else "untouched"
 
+    @property
+    def idle(self) -> bool:
+        """Whether an earlier session was to be resumed, and was left as it is."""
+        return self.request.resume is not None and not self._taken_up
+
     def records(self) -> History:
         """Return everything recorded so far, as one history."""
         return tuple(self.history)
@@ -213,6 +219,7 @@ class LiveStage:
             raise self._refused
         if self._ready is None:
             try:
+                self._remember()
                 self._ready = list(self._seen())
                 refusals = [text for _, seen in self._ready for text in seen.refusals]
                 if refusals:
@@ -237,7 +244,8 @@ class LiveStage:
                     accept_drift=self.request.accept_drift,
                 )
                 serial = f"-{number}" if len(self.request.configs) > 1 else ""
-                self.session.write_json(f"preflight{serial}.json", seen.document())
+                name = "preflight-resumed" if self.request.resume else "preflight"
+                self.session.write_json(f"{name}{serial}.json", seen.document())
                 yield store_set, seen
 
     def _act(self) -> None:
@@ -273,11 +281,21 @@ class LiveStage:
                     self.request.candidate,
                 )
             )
-            for subject in subjects:
-                self.guard.require_time()
-                self._begun.add(subject)
-                mission = self._mission(store_set, token(), subject, lock.require_held)
-                self._run(mission, seen, LiveRun.erase)
+            waiting = [
+                self._mission(store_set, token(), one, lock.require_held) for one in subjects
+            ]
+            # All of them, so that none is forgotten if the first is never finished.
+            for mission in waiting:
+                self._journal.begin(mission.run, Held(Closure(mission.wa_id)))
+            try:
+                while waiting:
+                    self.guard.released()
+                    self.guard.require_time()
+                    self._begun.add(waiting[0].wa_id)
+                    self._run(waiting.pop(0), seen, LiveRun.erase)
+            finally:
+                for mission in waiting:
+                    self._run(mission, None, LiveRun.forgo)
 
     def _several(self, store_set: StoreSet) -> tuple[WaId, ...]:
         """Return the subjects, each once; none is begun if any of them is under a hold.
@@ -290,14 +308,17 @@ class LiveStage:
         persons: list[Closure] = []
         for subject in self.request.subjects:
             closure = resolve(store_set, self.request.manifest, Closure(subject))
-            for number in (*closure.numbers, *closure.candidates):
-                self.redactor.register_number(number)
+            self._hide(closure)
             refuse_holds(closure, self.request.holds)
             if any({*closure.numbers} <= {*one.numbers} for one in persons):
                 self._same = (*self._same, subject)
             else:
                 persons.append(closure)
         return tuple(one for one in self.request.subjects if one not in self._same)
+
+    def _hide(self, closure: Closure) -> None:
+        for number in (*closure.numbers, *closure.candidates):
+            self.redactor.register_number(number)
 
     def _require_atomic(self, store_set: StoreSet) -> None:
         """Refuse to begin what a crash could leave half done for good.
@@ -317,9 +338,16 @@ class LiveStage:
         """Keep other operators off; the lock has a connection of its own."""
         return exclusive(store_set.config, tuple(store_set.databases()), wait_s=wait_s)
 
-    def _resume(self, store_set: StoreSet) -> None:
-        header, progresses = self._journal.read()
-        config = store_set.config
+    def _remember(self) -> None:
+        """Know what the session to be resumed has come to, before anything else can fail.
+
+        Raises:
+            RefusalError: It cannot be resumed with what was given.
+        """
+        if not self.request.resume:
+            return
+        header, _ = self._journal.read()
+        config = self.request.configs[0]
         if (header.engine, header.prefix) != (config.engine.value, config.prefix):
             raise RefusalError(
                 "The session to be resumed was about another store set: give the --db-env that it "
@@ -327,24 +355,50 @@ class LiveStage:
             )
         if header.mode not in {Mode.LIVE, Mode.REHEARSE}:
             raise RefusalError("Only a live session or a rehearsal can be resumed.")
-        recorded = self._read_histories()
+        for known in self._read_histories().values():
+            self.history += known
+
+    def _resume(self, store_set: StoreSet) -> None:
         with self._timed("resume"), self._alone(store_set, RESUME_WAIT_S) as lock:
+            # Only now is it sure that nobody else is writing there.
+            self._journal.tidy()
+            _, progresses = self._journal.read()
+            helds = self._open_sealed(progresses)
+            self._taken_up = True
+            recorded = self._read_histories()
+            # In the order in which they began; of one without a history there is nothing yet.
+            self.history[:] = [fact for one in recorded.values() for fact in one]
             for progress in progresses:
-                self.history += recorded.get(progress.run, ())
                 if progress.over:
                     continue
-                held = self._journal.held(progress.run)
-                mission = self._mission(
-                    store_set, progress.run, held.closure.wa_id, lock.require_held
-                )
+                self.guard.released()
+                self.guard.require_time()
+                subject = helds[progress.run].closure.wa_id
+                mission = self._mission(store_set, progress.run, subject, lock.require_held)
                 before = recorded.get(progress.run, ())
                 self._run(mission, None, partial(_resumed, progress=progress, recorded=before))
+
+    def _open_sealed(self, progresses: Sequence[Progress]) -> dict[str, Held]:
+        """Return what the runs that are to be finished have sealed.
+
+        Raises:
+            RefusalError: It is gone, or was sealed with another key; nothing was touched.
+        """
+        for one in progresses:
+            if one.over and not one.attested:
+                with suppress(EvidenceError):
+                    self._hide(self._journal.held(one.run).closure)
+        try:
+            return {one.run: self._journal.held(one.run) for one in progresses if not one.over}
+        except EvidenceError as error:
+            raise RefusalError(str(error)) from None
 
     def _read_histories(self) -> dict[str, History]:
         found: dict[str, History] = {}
         for path in sorted(self.session.folder.glob("runs/*/history.jsonl")):
-            mend(path)
-            records = history.read(path)
+            if self._taken_up:
+                mend(path)
+            records = history.read(path, cut_off=True)
             if records:
                 found[records[0].run] = records
         return found

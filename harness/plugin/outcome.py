@@ -89,6 +89,11 @@ class Acted(Protocol):
         ...
 
     @property
+    def idle(self) -> bool:
+        """Whether the folder is an earlier session's, of which nothing was taken up."""
+        ...
+
+    @property
     def scope(self) -> Scope:
         """What was searched, and what was not."""
         ...
@@ -179,11 +184,15 @@ class Outcome:
             self._doubt("evidence", str(error))
             self._decide(self.judgement)
         self.exit_status = self.judgement.verdict.exit_code if ended else int(pytest_status)
-        if self.refusal and self.stage.rows == "untouched":
+        if self.refusal and (self.stage.rows == "untouched" or self.stage.idle):
             self.exit_status = int(pytest.ExitCode.USAGE_ERROR)
         self.concluded = True
 
     def _write_evidence(self) -> None:
+        if self.stage.idle:
+            # What the earlier session wrote is still what is known.
+            self._decide(judge(self.stage.records()))
+            return
         if self._results.lost:
             self._doubt("evidence", f"{self._results.lost} Allure results could not be written")
         session = self.stage.session

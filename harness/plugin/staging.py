@@ -282,6 +282,7 @@ class Stage:
 
     mode = Mode.VERIFY
     rows: Rows = "untouched"
+    idle = False
     scope = screen.SCOPE
     signed_off = ("", "")
 

@@ -28,7 +28,8 @@ ORDERED: Final = "no room to prepare"
 _TRIES: Final = 4
 _HEAD: Final = (
     *("engine", "victim", "phase", "trials", "at random", "wholly before", "wholly after"),
-    *("mixed", "bystanders harmed", "left half way", "exit codes of --resume", "faults"),
+    *("mixed", "bystanders harmed", "left half way", "resume killed too"),
+    *("exit codes of --resume", "faults"),
 )
 _ORDER: Final = (NO_JOURNAL, ONLY_HEADER, "begun", "located", "erasing", "preparing")
 _LATER: Final = ("committing", "committed", "swept", "closed", "attested")
@@ -88,7 +89,10 @@ def _of_engine(engine: str, asked: argparse.Namespace) -> Iterator[Trial]:
     with beds.made(parse_choice(engine), asked.messages) as bed:
         for number in range(asked.random):
             victim = Victim(asked.victim[number % len(asked.victim)])
-            trial = carry_out(bed, victim, at_random(bed, draw), twice=number % 4 == 0)
+            again_s = draw.uniform(0, 1.5) if number % 5 == 0 else None
+            trial = carry_out(
+                bed, victim, at_random(bed, draw), twice=number % 4 == 0, kill_again_s=again_s
+            )
             counted[trial.victim, trial.phase] += 1
             yield _told(trial)
         for victim in map(Victim, asked.victim):
@@ -104,16 +108,17 @@ def _of_engine(engine: str, asked: argparse.Namespace) -> Iterator[Trial]:
 
 
 def _in_order(bed: Bed, asked: argparse.Namespace, draw: random.Random) -> Iterator[Trial]:
-    """Kill while PostgreSQL commits store by store, until enough were between two commits."""
+    """Kill while PostgreSQL commits store by store, between the commits of two stores."""
+    changed = list(bed.yardstick.see(bed.yardstick.after).stores)
     with bed.no_room():
         for victim in map(Victim, asked.victim):
-            half_way = 0
-            for _ in range(_TRIES * asked.per_phase):
-                if half_way >= asked.per_phase:
-                    break
-                lasts_s = bed.durations_s["committing"]
-                trial = carry_out(bed, victim, Aim("committing", draw.uniform(0, lasts_s)))
-                half_way += trial.half_way
+            for number in range(asked.per_phase):
+                # Not in the last one: after that there is no other.
+                store = draw.choice([one for one in changed if one != "contactStore"])
+                aim = Aim("committing", 0.3)
+                trial = carry_out(
+                    bed, victim, aim, hanging=store, kill_again_s=1.0 if number % 2 else None
+                )
                 yield _told(replace(trial, phase=f"{trial.phase}, {ORDERED}"))
 
 
@@ -142,7 +147,9 @@ def _report(trials: Sequence[Trial], asked: argparse.Namespace, minutes: float) 
         "journal how far it had come, resumes (or, where nothing had begun, runs again), and "
         "compares a dump of every table by a plain client with those before and after an "
         "undisturbed erasure. *Left half way*: before the resume, some stores were erased and "
-        "others not, or transactions stood prepared.\n\n"
+        "others not, or transactions stood prepared. *No room to prepare*: "
+        "others had taken all of max_prepared_transactions, so that PostgreSQL commits store by "
+        "store, and a commit in one of them was held up.\n\n"
         f"{table}\n{said or 'No faults.'}\n"
     )
 
@@ -163,6 +170,7 @@ def _rows(trials: Sequence[Trial]) -> Iterator[tuple[str, ...]]:
             str(states[MIXED]),
             str(sum(one.harmed_rows > 0 for one in same)),
             str(sum(one.half_way for one in same)),
+            str(sum(one.killed_again for one in same)),
             ", ".join(f"{status} ({count})" for status, count in sorted(statuses.items())),
             str(sum(bool(one.faults) for one in same)),
         )
