@@ -13,7 +13,9 @@ from harness._tests import test_identity, test_judge, test_kept, test_matcher, t
 from harness._tests.mutants.cells import ALPHABETS, CELLS, REFUSED, SEVEN, WHOLE, Cell
 from harness._tests.mutants.controls import Control, adopted, named
 from harness._tests.mutants.engine_controls import driver_controls
+from harness._tests.mutants.journal_controls import journal_controls
 from harness._tests.mutants.judge_controls import judge_controls
+from harness._tests.mutants.live_controls import live_controls
 from harness._tests.mutants.live_judge_controls import live_judge_controls
 from harness._tests.mutants.step_controls import step_controls
 from harness._tests.test_matcher import SURFACES, cell_of
@@ -32,6 +34,8 @@ def pure_controls() -> list[Control]:
     return [
         *judge_controls(),
         *live_judge_controls(),
+        *live_controls(),
+        *journal_controls(),
         *_searched(),
         *step_controls(),
         *driver_controls(),
