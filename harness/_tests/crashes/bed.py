@@ -193,6 +193,44 @@ class Bed:
         else:
             self.execute("ALTER ROLE CURRENT_USER SET synchronous_commit = on")
 
+    @contextmanager
+    def no_room(self) -> Iterator[None]:
+        """Have others take all the room there is for prepared transactions."""
+        ((most,),) = self.execute("SHOW max_prepared_transactions")
+        names = [f"others_{number}" for number in range(int(most))]
+        for name in names:
+            self.execute(f"BEGIN; SELECT txid_current(); PREPARE TRANSACTION '{name}'")
+        try:
+            yield
+        finally:
+            for name in names:
+                self.execute(f"ROLLBACK PREPARED '{name}'")
+
+    @contextmanager
+    def commit_hangs_in(self, store: str) -> Iterator[None]:
+        """Have commits in one store wait for a replica that does not exist.
+
+        Source: PostgreSQL manual, "Synchronous Replication": what waits is on the disk already.
+        """
+        for one in STORES:
+            to = "on" if one == store else "local"
+            name = self.config.database(one)
+            self.execute(
+                f'ALTER ROLE CURRENT_USER IN DATABASE "{name}" SET synchronous_commit = {to}'
+            )
+        self._wait_for_replicas("nobody")
+        try:
+            yield
+        finally:
+            self.server.wait_ready()
+            self._wait_for_replicas("")
+
+    def _wait_for_replicas(self, names: str) -> None:
+        self.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+        self.execute("SELECT pg_reload_conf()")
+        while self.execute("SHOW synchronous_standby_names") != [(names,)]:
+            time.sleep(0.01)
+
     def execute(self, sql: str, database: str = "postgres") -> list[Any]:
         """Run one statement by a plain client of its own, outside of any transaction."""
         reached = self.config
@@ -211,6 +249,7 @@ class Bed:
                 user=reached.username,
                 password=reached.password.reveal(),
                 dbname=database,
+                options="-c synchronous_commit=local",  # see commit_hangs_in
             )
             connection.autocommit = True
         try:

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import psycopg2
 import pymysql
-from pymysql.converters import escape_bytes_prefixed  # type: ignore[attr-defined]  # its stubs lack it
+from pymysql.converters import encoders, escape_string
 
 from harness.config import RunConfig
 from harness.model import EngineKind
@@ -68,7 +68,7 @@ class _MySql:
             password=self.config.password.reveal(),
             charset="utf8mb4",
             use_unicode=False,
-            conv={},
+            conv=cast("dict[Any, Any]", encoders),  # nothing is decoded
         )
         try:
             with connection.cursor() as cursor:
@@ -110,8 +110,12 @@ class _MySql:
 
 
 def _mysql_literal(cell: Cell) -> str:
+    if cell is None:
+        return "NULL"
+    if not cell.isascii():
+        return f"x'{cell.hex()}'"
     # A string in quotes, unlike a hexadecimal literal, is read as a number by numeric columns.
-    return "NULL" if cell is None else escape_bytes_prefixed(cell)
+    return f"_binary'{escape_string(cell.decode('ascii'))}'"
 
 
 @dataclass(frozen=True)

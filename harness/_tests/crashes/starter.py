@@ -77,13 +77,16 @@ def _become_session(arguments: list[str], screen: str) -> NoReturn:
     import pytest  # noqa: PLC0415 - imported already
 
     os.setsid()
+    os.environ["COLUMNS"] = "400"  # no line is broken
     descriptor = os.open(screen, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (descriptor, 1), (descriptor, 2)):
         os.dup2(source, target)
     status = 3
     try:
-        status = int(pytest.main(["-p", "no:cacheprovider", *arguments]))
+        status = int(
+            pytest.main(["-p", "no:cacheprovider", "-p", "no:hypothesispytest", *arguments])
+        )
         sys.stdout.flush()
     finally:
         os._exit(status)

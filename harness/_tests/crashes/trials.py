@@ -6,6 +6,7 @@ import random
 import re
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -17,8 +18,11 @@ from harness.model import EngineKind
 from .bed import NO_JOURNAL, ONLY_HEADER, SUBJECT, Bed, Session
 from .dumps import AFTER, BEFORE, MIXED
 
-_HEADLINE: Final = re.compile(r"^(CLEAR|TRACE|UNKNOWN|REFUSED); (.*?)(?: \(|;|$)", re.MULTILINE)
+_HEADLINE: Final = re.compile(
+    r"^(CLEAR|TRACE|UNKNOWN|REFUSED)(?: \([^)]*\))?; (.*?); exit ([0-9]+)$", re.MULTILINE
+)
 _SAID: Final = {BEFORE: "no row was changed", AFTER: "rows were COMMITTED"}
+_NOT_KNOWN: Final = "a commit was sent and is NOT KNOWN to be carried out everywhere"
 _STATUS: Final = {BEFORE: 10, AFTER: 0}
 _DIGITS: Final = re.compile(rb"[0-9]{7,15}")
 _KILLED: Final = -9
@@ -53,6 +57,7 @@ class Trial:
     half_way: bool
     statuses: tuple[int, ...]
     killed_status: int
+    killed_again: bool
     faults: tuple[str, ...] = ()
     screens: tuple[str, ...] = field(default=(), repr=False)
 
@@ -83,12 +88,14 @@ def at_random(bed: Bed, draw: random.Random) -> Aim:
     return Aim("", draw.uniform(0, 1.02 * sum(bed.durations_s.values())))
 
 
-def carry_out(
+def carry_out(  # noqa: PLR0913 - each by name, and most trials give none
     bed: Bed,
     victim: Victim,
     aim: Aim,
     *,
     twice: bool = True,
+    kill_again_s: float | None = None,
+    hanging: str = "",
     resume: Callable[[Bed, Session], Session] | None = None,
 ) -> Trial:
     """Carry out one trial; the stores are as they were at first, before and after.
@@ -98,17 +105,34 @@ def carry_out(
         victim: Who is killed.
         aim: When.
         twice: Whether to resume once more, to see that this changes nothing.
+        kill_again_s: After how many seconds to kill the first resume as well.
+        hanging: A store in which commits do not come to their end while the session runs.
         resume: What to do in place of `--resume`.
     """
     yardstick = bed.yardstick
-    session = bed.start()
-    phase = _stop_at(session, aim)
-    killed_status = _kill(bed, session, victim)
-    half_way = bed.client.prepared() > 0 or yardstick.see(bed.client.dump()).state == MIXED
-    faults: list[str] = []
+    with bed.commit_hangs_in(hanging) if hanging else nullcontext():
+        session = bed.start()
+        phase = _stop_at(session, aim)
+        killed_status = _kill(bed, session, victim)
+    left = yardstick.see(bed.client.dump()).state
+    half_way = bed.client.prepared() > 0 or left == MIXED
+    faults = [] if killed_status == _KILLED else _untruths(left, session)
     trial = Trial(
-        bed.kind.value, victim.value, phase, aim.label, "", 0, half_way, (), killed_status
+        engine=bed.kind.value,
+        victim=victim.value,
+        phase=phase,
+        aim=aim.label,
+        state="",
+        harmed_rows=0,
+        half_way=half_way,
+        statuses=(),
+        killed_status=killed_status,
+        killed_again=kill_again_s is not None and bool(session.journal()),
     )
+    if kill_again_s is not None and session.journal():
+        first = bed.resume(session)
+        time.sleep(kill_again_s)
+        first.kill()
     again = _take_up(bed, session, phase, resume)
     statuses = [again.wait()]
     seen = yardstick.see(bed.client.dump())
@@ -192,10 +216,19 @@ def _disagreements(state: str, status: int, screen: str) -> list[str]:
     return faults
 
 
+def _untruths(state: str, session: Session) -> list[str]:
+    """Compare what a session whose server died says with what it left."""
+    headline = _HEADLINE.search(session.printed())
+    said = headline[2] if headline else "nothing"
+    if said == _SAID.get(state) or said == _NOT_KNOWN:
+        return []
+    return [f"the screen of the session said {said!r} with the stores {state}"]
+
+
 def _left_over(reports: Path) -> list[str]:
     """Return what stands in the folders of finished sessions and must not."""
     faults = []
-    if list(reports.rglob("*.sealed*")):
+    if [*reports.rglob("*.sealed"), *reports.rglob("*.new")]:
         faults.append("what was sealed is still there")
     numbers = {number.encode() for number in SUBJECT.numbers}
     for path in reports.rglob("*"):
