@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from harness.judge.runs import Run
@@ -30,22 +30,18 @@ from harness.model import (
     Witnessed,
 )
 
-_Needs = tuple[tuple[str, tuple[type[Record], ...]], ...]
-_CLOSURE: Final[tuple[str, tuple[type[Record], ...]]] = ("a frozen closure", (ClosureFrozen,))
-# What a whole run has, by its mode; and when it must have looked at every row.
-_NEEDED: Final[Mapping[str, _Needs]] = {
-    Mode.VERIFY: (
-        ("what was planted", (Planted,)),
-        ("an erasure", (Called, Erased, RolledBack, RoutineFailed)),
-    ),
-    Mode.REHEARSE: (
-        _CLOSURE,
-        ("a plan that was carried out and rolled back", (Withheld, RolledBack)),
-        ("the plan's digest", (PlanMade, RolledBack)),
-    ),
-    Mode.AUDIT: (_CLOSURE, ("the proof that its search sees", (Witnessed,))),
-    Mode.LIVE: (_CLOSURE, ("an erasure", (Erased, RolledBack))),
-}
+_Need = tuple[str, Collection[str], tuple[type[Record], ...]]
+# What a whole run has, in which modes, by the records that show it.
+_NEEDED: Final[tuple[_Need, ...]] = (
+    ("what was planted", {Mode.VERIFY}, (Planted,)),
+    ("an erasure", {Mode.VERIFY}, (Called, Erased, RolledBack, RoutineFailed)),
+    ("a frozen closure", {Mode.REHEARSE, Mode.AUDIT, Mode.LIVE}, (ClosureFrozen,)),
+    ("a plan that was carried out and rolled back", {Mode.REHEARSE}, (Withheld, RolledBack)),
+    ("the plan's digest", {Mode.REHEARSE}, (PlanMade, RolledBack)),
+    ("the proof that its search sees", {Mode.AUDIT}, (Witnessed,)),
+    ("an erasure", {Mode.LIVE}, (Erased, RolledBack)),
+)
+# When it must have looked at every row.
 _LOOKED: Final[Mapping[str, tuple[Moment, ...]]] = {
     Mode.VERIFY: (Moment.BEFORE, Moment.AFTER),
     Mode.REHEARSE: (Moment.BEFORE, Moment.INSIDE),
@@ -72,15 +68,15 @@ def _lacking(run: Run) -> Iterator[str]:
     """Name what a whole run has and this one does not."""
     if len(run.all(RunOpened)) != 1:
         yield "one beginning"
-    for name, kinds in _NEEDED.get(run.opened.mode, _NEEDED[Mode.VERIFY]):
-        if not any(isinstance(record, kinds) for record in run.records):
+    mode = run.opened.mode if run.opened.mode in _LOOKED else Mode.VERIFY
+    for name, modes, kinds in _NEEDED:
+        if mode in modes and not any(isinstance(record, kinds) for record in run.records):
             yield name
     if run.opened.control and not run.all(Predicted):
         yield "a prediction"
     observed = run.all(Observed)
-    moments = _LOOKED.get(run.opened.mode, _LOOKED[Mode.VERIFY])
     for part in sorted({one.part for one in observed} | {Part.JUDGED}):
-        for moment in moments:
+        for moment in _LOOKED[mode]:
             if not any(one.tables for one in observed if (one.part, one.moment) == (part, moment)):
                 yield f"a sweep of the {part} set {moment} the erasure"
     if not run.all(RunClosed):

@@ -58,9 +58,8 @@ class Run:
         A rehearsal's is inside its transaction, and so is that of a run on real stores which
         was rolled back: after it, everything is there that was there before.
         """
-        real = self.opened.mode in {Mode.LIVE, Mode.REHEARSE}
-        undone = bool(self.all(RolledBack)) and not self.all(Erased)
-        inside = self.opened.mode == Mode.REHEARSE or (real and undone)
+        undone = self.opened.mode == Mode.LIVE and self.all(RolledBack) and not self.all(Erased)
+        inside = self.opened.mode == Mode.REHEARSE or undone
         return next(reversed(self.judged(Moment.INSIDE if inside else Moment.AFTER)), None)
 
     @property
@@ -74,9 +73,8 @@ class Run:
     def undecided(self) -> list[Committing]:
         """Decisions to commit of which it is not known that they were carried out."""
         done = {one.round for one in self.all(Erased)} | {one.round for one in self.all(RolledBack)}
-        pending = [one for one in self.all(Committing) if one.round not in done]
         # A later round that is over has looked at everything anew.
-        return [one for one in pending if one.round > max(done, default=0)]
+        return [one for one in self.all(Committing) if one.round > max(done, default=0)]
 
     def finding(
         self,

@@ -83,6 +83,10 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
         "identity.escapes:_character: if match['tab']",
     ): "a tab stands between digits as well as a slash does",
     (
+        Operator.FILTER,
+        "live:refuse_holds: if (form := variant_of(number))",
+    ): "where a number has no other form, that form is nobody's",
+    (
         Operator.ALWAYS,
         "plan:_LocatingPass.locate: if kind is RowClass.MENTION",
     ): "in a row that holds nothing of the subject's there is nothing to mask",
