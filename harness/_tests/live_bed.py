@@ -134,7 +134,8 @@ class Desk:
         shown = self.pytest(*given, stdin=stdin, around=around)
         done = Done(shown.returncode, shown.stdout + shown.stderr, reports)
         if searched:
-            assert not self.leaks(done), f"exit {done.status}"
+            found = self.leaks(done)
+            assert not found, (done.status, found)
         return done
 
     def pytest(

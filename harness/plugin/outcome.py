@@ -155,7 +155,11 @@ class Outcome:
             self._doubt("the harness", str(error.value))
         else:
             kind = error.typename if error else "an error"
-            self._doubt(f"scenario {scenario}", f"the scenario ended with {kind}")
+            if self.stage.mode is Mode.VERIFY:
+                self._doubt(f"scenario {scenario}", f"the scenario ended with {kind}")
+            else:
+                # All of them ask for the one run that crashed: it is told once.
+                self._doubt("the harness", f"it ended with {kind}, an error of its own: report it")
 
     def _doubt(self, surface: str, why: str) -> None:
         doubt = Finding(FindingKind.COVERAGE, "", "", "", "", surface, 1, why)
