@@ -124,6 +124,10 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
         ),
     ): _FILTER,
     (
+        Operator.TERM,
+        "plan:watch: not memory.complete of memory and (not memory.complete)",
+    ): "what is closed again stays as it was",
+    (
         Operator.ALWAYS,
         "plan:_PairedPass.consume: if self._anybodys(b''.join(rows))",
     ): _FILTER,

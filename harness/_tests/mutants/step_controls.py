@@ -15,7 +15,7 @@ import pytest
 
 from harness import canary, erasure, manifest
 from harness._tests.mutants.controls import Control, named
-from harness.erasure import ProvenErasure, reason_not_to_commit
+from harness.erasure import ProvenErasure, at_once, in_rounds, reason_not_to_commit
 from harness.errors import ConflictError, MaskError, PlanError, StoreError, StoreUnreachableError
 from harness.identity import Closure, Matcher, Representation, WaId, spelled
 from harness.manifest import Column, Manifest
@@ -555,6 +555,51 @@ def _what_an_attempt_says_is_said() -> None:
     assert sleep.call_count == 2 * (1 + (erasure.ATTEMPTS - 1)) + erasure.ATTEMPTS - 1
 
 
+def _rounds_end() -> None:
+    """Rounds go on while rows come too late, three times at most, and end where one is not clear."""
+    subject, other = parties()
+    left = [Trace(WHERE, "people", "who", 1)]
+    for first in (1, 4):
+        for answers, traces, rounds in (
+            ([True], [[]], 1),
+            ([False], [left], 1),
+            ([True, True], [left, []], 2),
+            ([True, False], [left, left], 2),
+            ([True] * 3, [left] * 3, 3),
+        ):
+            seen = iter(traces)
+            erasing = mock.Mock(**{"committed.side_effect": answers})
+            draw = mock.Mock(side_effect=[subject, other])
+            observe = mock.Mock(side_effect=lambda _, seen=seen: mock.Mock(traces=next(seen)))
+            assert in_rounds(erasing, draw, observe, first) is answers[-1]
+            asked = [mock.call(number, subject) for number in range(first, first + rounds)]
+            assert erasing.committed.call_args_list == asked
+            assert observe.call_args_list == [mock.call(subject)] * rounds
+
+
+def _masks_are_drawn_until_they_fit() -> None:
+    """Masks that do not fit are drawn anew a bounded number of times, and only they."""
+    subject, other = parties()
+    erasing = mock.Mock(**{"committed.side_effect": [MaskError("too short"), True]})
+    draw = mock.Mock(side_effect=[subject, other])
+    observe = mock.Mock(return_value=mock.Mock(traces=[]))
+    assert in_rounds(erasing, draw, observe)
+    assert observe.call_args_list == [mock.call(other)]
+    for error, draws in ((MaskError("too short"), erasure.MASK_DRAWS), (PlanError("no"), 1)):
+        erasing = mock.Mock(**{"committed.side_effect": error})
+        draw = mock.Mock(return_value=subject)
+        with pytest.raises(type(error)):
+            in_rounds(erasing, draw, observe)
+        assert draw.call_count == draws
+
+
+def _at_once_commits() -> None:
+    """Where nobody settles what is clear, it is committed, once."""
+    commit = mock.Mock()
+    at_once(commit, ())
+    assert commit.call_args_list == [mock.call()]
+
+
 # --- the canary's rows, and what the population planted ---------------------------------------
 
 
@@ -762,6 +807,9 @@ CLAIMS: Final = (
     _counts_are_compared,
     _what_keeps_from_committing,
     _what_an_attempt_says_is_said,
+    _rounds_end,
+    _masks_are_drawn_until_they_fit,
+    _at_once_commits,
     _the_canary_is_in_each_column,
     _the_canary_has_rows_of_its_own_and_mentions,
     _a_number_that_is_masked_is_whole,
