@@ -17,6 +17,7 @@ from harness._tests.mutants.journal_controls import journal_controls
 from harness._tests.mutants.judge_controls import judge_controls
 from harness._tests.mutants.live_controls import live_controls
 from harness._tests.mutants.live_judge_controls import live_judge_controls
+from harness._tests.mutants.proof_controls import proof_controls
 from harness._tests.mutants.recognition_controls import recognition_controls
 from harness._tests.mutants.step_controls import step_controls
 from harness._tests.mutants.witness_controls import witness_controls
@@ -41,6 +42,7 @@ def pure_controls() -> list[Control]:
         *_searched(),
         *step_controls(),
         *recognition_controls(),
+        *proof_controls(),
         *witness_controls(),
         *driver_controls(),
         *_tests(),
