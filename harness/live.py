@@ -157,9 +157,9 @@ class LiveRun:
         Raises:
             RefusalError: The run may not be: nothing was changed.
         """
-        self._journal.keep(self._mission.run, self._held)
-        self._record(self._opened())
         with self._whole_run():
+            self._journal.keep(self._mission.run, self._held)
+            self._record(self._opened())
             with self._phase("locate"):
                 self._freeze()
             with self._phase("erase"):
