@@ -429,6 +429,8 @@ class LiveRun:
         )
         self._record(RolledBack(self._mission.run, max(progress.last.round, 1), why))
         self._observe(self._party())
+        # A slow server may have prepared only now what the killed run had sent.
+        self._mission.store_set.settle(progress.prepared(decided=False), commit=False)
 
     def _took_effect(self, decided: Entry, recorded: History) -> None:
         """Record the erasure that was committed and not recorded any more."""

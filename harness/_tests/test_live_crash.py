@@ -320,6 +320,40 @@ def test_a_resume_that_fails_can_be_resumed(bed: Bed) -> None:
     assert state_of(bed) == BEFORE
 
 
+@on(EngineKind.POSTGRES)
+def test_what_is_prepared_too_late_is_undone_by_another_resume(bed: Bed) -> None:
+    """Where a server prepares only after the resume was over, resuming once more rolls it back."""
+    session = stopped(bed.start(), "erasing")
+    sql = (
+        "SELECT pid FROM pg_stat_activity"
+        " WHERE datname = 'crash_waweb' AND state LIKE 'idle in transaction%'"
+    )
+    session.go_on()
+    ((backend,),) = _until_one(bed, session, sql)
+    session.until(frozenset({"preparing"}))
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        time.sleep(0.2)
+        session.kill()
+        first = bed.resume(session)
+        assert first.wait() == 10, first.printed()
+    finally:
+        os.kill(backend, signal.SIGCONT)
+    while bed.execute(f"SELECT 1 FROM pg_stat_activity WHERE pid = {backend}"):
+        time.sleep(0.01)
+    again = bed.resume(session)
+    assert again.wait() == 10, again.printed()
+    assert bed.client.prepared() == 0
+    assert state_of(bed) == BEFORE
+
+
+def _until_one(bed: Bed, session: Session, sql: str) -> list[tuple[int]]:
+    while session.runs():
+        if len(rows := bed.execute(sql)) == 1:
+            return rows
+    raise AssertionError(session.printed())
+
+
 # --- several subjects -----------------------------------------------------------------------
 
 

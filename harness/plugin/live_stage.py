@@ -376,6 +376,8 @@ class LiveStage:
             self.history[:] = [fact for one in recorded.values() for fact in one]
             for progress in progresses:
                 if progress.over:
+                    # What a killed run sent may have been prepared after all was over.
+                    store_set.settle(progress.prepared(decided=False), commit=False)
                     continue
                 self.guard.released()
                 self.guard.require_time()
