@@ -289,14 +289,9 @@ class Journal:
         mend(self._folder / NAME)
         try:
             with _private(self._folder / NAME) as stream:
-                size_bytes = os.fstat(stream.fileno()).st_size
-                try:
-                    stream.write(line)
-                    os.fsync(stream.fileno())
-                except OSError:
-                    # Half a line of a full disk would make the next one unreadable.
-                    os.ftruncate(stream.fileno(), size_bytes)
-                    raise
+                # Half a line of a full disk does not count, and is cut off before the next one.
+                stream.write(line)
+                os.fsync(stream.fileno())
         except OSError as error:
             raise _unwritable(error) from None
 

@@ -26,6 +26,7 @@ from harness.errors import (
     HoldError,
     PlanChangedError,
     RefusalError,
+    SelfCommittingError,
     UnsettledError,
 )
 from harness.identity import Closure, WaId, variant_of
@@ -203,6 +204,7 @@ class LiveRun:
         if not any(isinstance(one, RunOpened) for one in recorded):
             self._record(self._opened())
         self._record(Resumed(progress.run, now(), progress.last.state))
+        self._name_logs(recorded)
         # Until all is done, whatever fails leaves something to finish.
         self._pending = True
         with self._whole_run(), self._phase("resume"):
@@ -311,6 +313,8 @@ class LiveRun:
         except _WithheldError:
             self._note(State.ROLLED_BACK)
             self._record(Withheld(mission.run))
+        except SelfCommittingError as error:
+            raise RefusalError(str(error)) from None
         finally:
             # Whatever came of it: the call was sent, with the number.
             for log in () if mission.by_plan else mission.store_set.statement_logs():
@@ -335,7 +339,9 @@ class LiveRun:
             )
         else:
             routine = routines.documented(mission.manifest, mission.store_set, mission.run)
-        return ProvenCall(*proven, routine=routine, settle=self._settle)
+        # The documented one only deletes; whether a FILE masked a row or harmed it is told.
+        masks = mission.file is not None
+        return ProvenCall(*proven, routine=routine, masks=masks, settle=self._settle)
 
     def _began(self, number: int) -> None:
         self._round = number
@@ -351,14 +357,7 @@ class LiveRun:
     def _party(self) -> Party:
         held = self._held
         masks = seeded(held.closure, held.seed)
-        # Whether a routine masked or harmed a row is told from the row itself.
-        search = Search(
-            self._mission.manifest,
-            held.closure,
-            held.digest_key,
-            masks,
-            keep_rows=not self._mission.by_plan,
-        )
+        search = Search(self._mission.manifest, held.closure, held.digest_key, masks)
         return Party(search, masks)
 
     def _settle(self, commit: Callable[[], None], changes: Sequence[TableChange]) -> None:
@@ -431,6 +430,13 @@ class LiveRun:
         self._observe(self._party())
         # A slow server may have prepared only now what the killed run had sent.
         self._mission.store_set.settle(progress.prepared(decided=False), commit=False)
+
+    def _name_logs(self, recorded: History) -> None:
+        """Name the logs that may hold a call with the number, if it was cut off before that."""
+        called = any(isinstance(one, RunOpened) and one.routine != HARDENED for one in recorded)
+        if called and not any(isinstance(one, LogHolds) for one in recorded):
+            for log in self._mission.store_set.statement_logs():
+                self._record(LogHolds(self._mission.run, log))
 
     def _took_effect(self, decided: Entry, recorded: History) -> None:
         """Record the erasure that was committed and not recorded any more."""

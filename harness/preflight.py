@@ -177,7 +177,8 @@ def _facts(store_set: StoreSet, manifest: Manifest, purpose: Purpose) -> Facts:
         lacks = (*closed, *condition.lacks)
         hazards = part.hazards()
         # Without the privileges the answer would be about something else.
-        misfits = _misfits(part, manifest, tables, hazards) if writes and not lacks else ()
+        proves = writes and tables and not lacks
+        misfits = _misfits(part, manifest, tables, hazards) if proves else ()
         out_of_sight = {lack.store for lack in closed}
         drifts = [one for one in compare(part, manifest) if one.store not in out_of_sight]
     lacking, absent = undeclared(drifts, tables)

@@ -278,7 +278,7 @@ REFUSED = {
     "SQL": (["--wa-id", PIECE + "0123; drop table messages"], "7 to 15 digits"),
     "16 digits": (["--wa-id", "1" * 16], "7 to 15 digits"),
     "good but not live": (["--wa-id", PIECE + "0123"], "disposable servers"),
-    "live": (["--live"], "disposable servers"),
+    "live": (["--live"], "needs a subject"),
     "no such file of wa_ids": (["--wa-id-file", "absent.txt"], "cannot be read"),
     "engine": (["--engine", "oracle"], "mysql"),
     "engine version": (["--engine", "postgres:9"], "postgres:10"),
@@ -323,7 +323,7 @@ def test_wa_ids_from_standard_input_are_checked(tmp_path: Path) -> None:
         ),
         (
             "# good\nWA_DB_ENGINE=MYSQL\nWA_DB_HOSTNAME=db\nWA_DB_USERNAME=wa\nWA_DB_PASSWORD=hushhush\n",
-            "disposable servers",
+            "needs a subject",
         ),
     ],
     ids=["unknown engine", "missing password", "good"],
@@ -332,6 +332,7 @@ def test_a_db_env_is_checked(tmp_path: Path, content: str, says: str) -> None:
     """A db.env is read and checked before anything else is refused, and no password is shown."""
     path = tmp_path / "db.env"
     path.write_bytes(content.encode())
+    path.chmod(0o600)
     done = run("--live", f"--db-env={path}", reports=tmp_path / "reports")
     assert done.returncode == 4
     assert says in done.stderr

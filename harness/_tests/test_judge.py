@@ -7,8 +7,16 @@ from typing import Any
 
 import pytest
 
-import harness.judge
-from harness.judge import EXAMINATION_RULES, RULES, Run, judge, judge_run, runs_of, unpredicted
+from harness.judge import (
+    EXAMINATION_RULES,
+    RULES,
+    Run,
+    judge,
+    judge_run,
+    judging,
+    runs_of,
+    unpredicted,
+)
 from harness.model import (
     OTHER_SET,
     STOPPED,
@@ -446,8 +454,8 @@ def test_each_fault_turns_the_verdict(
 )
 def test_each_rule_is_needed(rule: Any, rules: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without any one rule, at least one of the faults above would pass unseen."""
-    every = getattr(harness.judge, rules)
-    monkeypatch.setattr(f"harness.judge.{rules}", tuple(one for one in every if one is not rule))
+    every = getattr(judging, rules)
+    monkeypatch.setattr(judging, rules, tuple(one for one in every if one is not rule))
     unseen = [
         name for name, (history, finding, _) in FAULTS.items() if finding not in found(history)
     ]

@@ -624,6 +624,7 @@ def test_privileges_that_are_missing_are_named(
             grants = [
                 f'GRANT CREATE ON DATABASE "{database}" TO {ACCOUNT}',
                 f"GRANT USAGE ON FOREIGN DATA WRAPPER postgres_fdw TO {ACCOUNT}",
+                f"GRANT CREATE ON SCHEMA public TO {ACCOUNT}",
             ]
         for sql in grants:
             everybody.execute(HOME, sql)

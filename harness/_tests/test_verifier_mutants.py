@@ -10,7 +10,7 @@ from types import CodeType
 
 import pytest
 
-from harness import judge, masks, plan
+from harness import masks, plan
 from harness._tests.mutants import equivalents, switches, verifier
 from harness._tests.mutants.controls import Control, OutOfTimeError, limited
 from harness._tests.mutants.judge_controls import judge_controls
@@ -19,6 +19,7 @@ from harness._tests.mutants.step_controls import step_controls
 from harness._tests.mutants.switches import MODULES, Switch
 from harness._tests.mutants.syntax import Operator, findings
 from harness._tests.mutants.verifier import Panel, UnsoundError, passed
+from harness.judge import judging, rows
 from harness.model import EngineKind
 
 
@@ -36,10 +37,10 @@ def panel(*names: str) -> Panel:
 
 
 NOTICED = [
-    (Operator.ELEMENT, "judge:RULES: _traces", "judged: the subject remains"),
+    (Operator.ELEMENT, "judge.judging:RULES: rows.traces", "judged: the subject remains"),
     (
         Operator.CHECK_OFF,
-        "judge:_lacking: if not run.all(RunClosed)",
+        "judge.coverage:_lacking: if not run.all(RunClosed)",
         "judged: there is no end",
     ),
     (
@@ -71,7 +72,7 @@ def test_a_check_switched_off_is_noticed_by_its_control(
 
 def test_what_nobody_needs_is_a_survivor_by_name() -> None:
     """A mutant that changes no answer survives, and the table names it."""
-    where = "judge:_unaccounted: if before"
+    where = "judge.rows:unaccounted: if before"
     result = panel("judged: rows were not read").judge(switch(Operator.ALWAYS, where))
     assert result.survived
     assert f"survived on -: condition always met: {where}" in list(table([result]))
@@ -106,10 +107,10 @@ def test_an_original_is_put_back() -> None:
 
 def test_a_constant_is_put_back() -> None:
     """A rule that is dropped is back afterwards."""
-    before = judge.RULES
+    before = judging.RULES
     with switch(NOTICED[0][0], NOTICED[0][1]).thrown():
-        assert [one for one in before if one not in judge.RULES] == [judge._traces]
-    assert judge.RULES is before
+        assert [one for one in before if one not in judging.RULES] == [rows.traces]
+    assert judging.RULES is before
 
 
 def test_every_switch_can_be_thrown() -> None:

@@ -157,6 +157,7 @@ def read_live_request(config: pytest.Config, *, narrowed: bool) -> LiveRequest:
     resume = _resumed(config)
     mode = _mode(config) if resume is None else _mode_of(resume)
     subjects = tuple(dict.fromkeys(subjects_of(config)))
+    configs = tuple(_configs(config)) if config.getoption("db_env") else ()
     _require_subjects(mode, subjects, resume)
     if len(subjects) > 1 and config.getoption("plan"):
         # The first one's erasure changes what is there to be masked for the next.
@@ -164,7 +165,7 @@ def read_live_request(config: pytest.Config, *, narrowed: bool) -> LiveRequest:
             "--plan goes with one subject: give each a run of their own, or leave --plan away; "
             "nothing was touched."
         )
-    configs = tuple(_configs(config))
+    configs = configs or tuple(_configs(config))
     if len(configs) > 1 and mode is not Mode.AUDIT:
         raise RefusalError(
             "Several --db-env go with --audit only: give one store set; nothing was touched."

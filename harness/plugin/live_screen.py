@@ -129,6 +129,9 @@ def _facts(stage: LiveStage) -> Iterator[tuple[str, str]]:
         for plan in run.all(PlanMade) if stage.mode is Mode.REHEARSE else ():
             yield "plan", plan.digest
     yield from _not_as_given(stage)
+    # Before an erasure there is time to read them; preflight.json has them always.
+    for seen in stage.preflights if stage.mode is Mode.REHEARSE else ():
+        yield from (("warning", one) for one in seen.warnings)
     if stage.mode is not Mode.PREFLIGHT:
         yield "not searched", ", ".join(stage.scope.not_searched)
     if stage.durations_s:

@@ -202,8 +202,10 @@ class LiveStage:
     @property
     def scope(self) -> Scope:
         """What was searched, and what was not: logs of the server included, where they tell."""
-        logs = tuple(f"the server's {one}" for one in self._logs)
-        return Scope(screen.SCOPE.searched, (*screen.SCOPE.not_searched, *logs))
+        logs = (f"the server's {one}" for one in self._logs)
+        missing = {one: None for seen in self.preflights for one in seen.facts.missing}
+        stores = (f"{one} (not on the server, or hidden from the account)" for one in missing)
+        return Scope(screen.SCOPE.searched, (*stores, *screen.SCOPE.not_searched, *logs))
 
     @property
     def signed_off(self) -> tuple[str, str]:

@@ -155,12 +155,21 @@ class Outcome:
             self._doubt("the harness", str(error.value))
         else:
             kind = error.typename if error else "an error"
-            self._doubt(f"scenario {scenario}", f"the scenario ended with {kind}")
+            if self.stage.mode is Mode.VERIFY:
+                self._doubt(f"scenario {scenario}", f"the scenario ended with {kind}")
+            else:
+                # All of them ask for the one run that crashed: it is told once.
+                self._doubt("the harness", f"it ended with {kind}, an error of its own: report it")
 
     def _doubt(self, surface: str, why: str) -> None:
         doubt = Finding(FindingKind.COVERAGE, "", "", "", "", surface, 1, why)
         if doubt not in self._unclear:
             self._unclear.append(doubt)
+
+    @property
+    def _told(self) -> bool:
+        """Whether real stores gave a reason already, from which all else only follows."""
+        return bool(self._unclear) and self.stage.mode is not Mode.VERIFY
 
     def conclude(self, *, collected: int, pytest_status: int) -> None:
         """Judge the session's history and write its evidence; the folder is searched last.
@@ -170,7 +179,7 @@ class Outcome:
         ended = pytest_status in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
         if not ended:
             self._doubt("session", "the session was interrupted or ran nothing")
-        elif len(self._called) < collected:
+        elif len(self._called) < collected and not self._told:
             missed = collected - len(self._called)
             self._doubt("session", f"{missed} scenarios were collected and never run")
         try:
@@ -196,7 +205,8 @@ class Outcome:
             # Nobody was looked for, so there is no verdict about anybody.
             self._decide(Judgement(Verdict.CLEAR))
             return
-        self._write(judge(self.stage.records()))
+        told = self._told and not self.stage.records()
+        self._write(Judgement(Verdict.UNKNOWN) if told else judge(self.stage.records()))
         if leaking := session.sweep():
             files = ", ".join(leaking)
             why = f"the evidence itself holds a number or a password in {files}: delete that folder"

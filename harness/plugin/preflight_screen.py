@@ -125,8 +125,6 @@ def _facts(preflight: Preflight) -> Iterator[tuple[str, str]]:
     yield "durability", _settings(condition.durability)
     yield "replication", _settings(condition.replication)
     yield "locks", "\n".join(_cut([_session(one) for one in condition.sessions])) or "none seen"
-    if condition.unseen:
-        yield "not seen", "\n".join(condition.unseen)
     yield "sizes", _sizes(condition.sizes)
     yield "expected", _expected(preflight)
 

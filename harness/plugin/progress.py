@@ -6,10 +6,13 @@ tables' sizes, so it is an estimate too, and says so.
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
+from pathlib import Path
 from threading import Lock
 from typing import Final
 
@@ -71,11 +74,20 @@ class RowsRead:
 
 @contextmanager
 def shown(config: pytest.Config, total_rows: int) -> Iterator[RowsRead]:
-    """Show on the terminal what is read while the block runs."""
+    """Show on the terminal what is read while the block runs, and nothing else.
+
+    What anybody prints meanwhile would come by the redactor: it goes nowhere.
+    """
     capture = config.pluginmanager.getplugin("capturemanager")
     reporter = config.pluginmanager.getplugin("terminalreporter")
     writer = config.get_terminal_writer()
-    with capture.global_and_fixture_disabled():
+    with ExitStack() as around:
+        if capture:
+            around.enter_context(capture.global_and_fixture_disabled())
+        console = Console(file=sys.stdout)
+        nowhere = around.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+        around.enter_context(redirect_stdout(nowhere))
+        around.enter_context(redirect_stderr(nowhere))
         if reporter is None or not writer.hasmarkup:
             yield RowsRead(_to(reporter), None, total_rows)
             return
@@ -87,7 +99,14 @@ def shown(config: pytest.Config, total_rows: int) -> Iterator[RowsRead]:
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=Console(), transient=True) as bar:
+        bar = Progress(
+            *columns,
+            console=console,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        with bar:
             yield RowsRead(_to(reporter), bar, total_rows)
 
 

@@ -96,18 +96,18 @@ def reasons(findings: Iterable[Finding]) -> Table:
     places: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
     for finding in findings:
         table = ".".join(part for part in (finding.store, finding.table) if part)
-        place = table or finding.surface
         # In which forms something is still there is told column by column in verdict.json.
         why = finding.why.partition(", as ")[0]
-        reason = why if not table or not finding.surface else f"{finding.surface}: {why}"
-        places[finding.engine, finding.kind.value, reason][place] += finding.count
+        reason = f"{finding.surface}: {why}" if finding.surface else why
+        places[finding.engine, finding.kind.value, reason][table] += finding.count
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
     ordered = sorted(places.items(), key=lambda entry: (entry[0][0], len(entry[1]), entry[0][1:]))
     for (engine, kind, reason), counts in ordered[:_SHOWN_REASONS]:
-        listed = ", ".join(f"{place} {count}" for place, count in sorted(counts.items()))
-        grid.add_row(Text(engine or "-", style="bold"), kind, Text(f"{reason}:\n{listed}"))
+        listed = ", ".join(f"{place} {count}" for place, count in sorted(counts.items()) if place)
+        told = f"{reason}:\n{listed}" if listed else reason
+        grid.add_row(Text(engine or "-", style="bold"), kind, Text(told))
     if len(ordered) > _SHOWN_REASONS:
         grid.add_row("", "", f"and {len(ordered) - _SHOWN_REASONS} more reasons in verdict.json")
     return grid

@@ -32,6 +32,8 @@ from harness.stores.postgres_foreign import ForeignStoreSet
 _OWN: Final = """
     SELECT routine_type, routine_name FROM information_schema.routines
     WHERE routine_schema = %s AND routine_name IN (%s, %s)"""
+# Databases without rows of their own.
+_VIEWS: Final = frozenset({"information_schema", "performance_schema", "sys"})
 # A function may open connections of its own, whose commits no transaction takes back.
 _BESIDES: Final = "dblink"
 
@@ -159,7 +161,7 @@ class _Around:
         """
         home = self._routine.home
         databases = {str(name).lower() for (name,) in self.session.query(home, "SHOW DATABASES")}
-        others = databases - {name.lower() for name in self.session.databases().values()}
+        others = databases - {name.lower() for name in self.session.databases().values()} - _VIEWS
         if named := {name.lower() for name in self._routine.qualifiers} & others:
             raise RoutineError(
                 f"The routine names {len(named)} databases that are none of this store set's: see "

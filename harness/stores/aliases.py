@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from harness.errors import StoreError
+from harness.errors import ConflictError, StoreError, StoreUnreachableError
 from harness.identity import Closure, Filter, freeze
 from harness.manifest import Manifest, Table
 from harness.model import TableSchema
@@ -36,7 +36,16 @@ def resolve(store_set: StoreSet, manifest: Manifest, closure: Closure) -> Closur
         for table in store_set.tables():
             description = manifest.table(table.store, table.label)
             for ties_of in _readers(table, description) if description else ():
-                store_set.scan(table, _collector(store_set, table, candidate, ties_of, ties))
+                collect = _collector(store_set, table, candidate, ties_of, ties)
+                try:
+                    store_set.scan(table, collect)
+                except (ConflictError, StoreUnreachableError):
+                    raise
+                except StoreError as error:
+                    raise StoreError(
+                        f"{table.store}.{table.label} cannot be read, and may tie other numbers "
+                        f"to the subject: {error}"
+                    ) from None
     return freeze(closure.wa_id, ties)
 
 

@@ -45,6 +45,8 @@ def fit(
     A counter that the manifest does not know is given an explicit, negative value, so that
     no row moves it.
     """
+    if not rows:
+        return (), ()
     schemas = {(table.store, table.label): table for table in tables}
     demands: dict[Place, list[Demand]] = defaultdict(list)
     for demand in _DEMANDS[store_set.config.engine](store_set):

@@ -46,6 +46,7 @@ from harness.stores.protocol import (
     cut,
     fold,
     in_chunks,
+    refused,
     unreachable,
 )
 
@@ -54,6 +55,7 @@ _CONNECT_TIMEOUT_S: Final = 10
 # and 0, which PyMySQL reports for a connection it has closed itself.
 _UNREACHABLE: Final = frozenset({0, 1040, 1044, 1045, 1053, 2002, 2003, 2006, 2013, 2014, 2055})
 # ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK.
+_NO_PRIVILEGE: Final = frozenset({1044, 1142, 1143, 1227})
 _CONFLICT: Final = frozenset({1205, 1213})
 # ER_BAD_DB_ERROR, ER_BAD_FIELD_ERROR, ER_UNKNOWN_TABLE, ER_NO_SUCH_TABLE, ER_SP_DOES_NOT_EXIST,
 # ER_NO_SUCH_USER: what they quote is the object's name, or begins with its kind.
@@ -477,7 +479,7 @@ class MySqlStoreSet:
                     f"MySQL gave way to another transaction (error {code})."
                 ) from None
             raise StoreError(
-                f"MySQL refused a statement with error {code}: look the code up in MySQL's manual.",
+                refused(self.config, f"error {code}", privilege=code in _NO_PRIVILEGE),
                 code=str(code),
                 lacks=_lacking(code, error),
                 said=partial(str, error),

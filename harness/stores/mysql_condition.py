@@ -137,7 +137,7 @@ def hidden(store_set: StoreSet, stores: Sequence[str], *, writes: bool) -> tuple
 def demands(store_set: StoreSet) -> tuple[Demand, ...]:
     """Return the columns that an inserted row must be given explicitly."""
     return tuple(
-        Demand(store, table, column, _takes_any_integer(type_name, extra))
+        Demand(store, str(table), str(column), _takes_any_integer(str(type_name), str(extra)))
         for store, database in store_set.databases().items()
         for table, column, type_name, extra in store_set.query(store, _DEMANDS, (database,))
     )
@@ -201,7 +201,12 @@ def _lacks(
 ) -> Iterator[Lack]:
     for store, database in store_set.databases().items():
         names = [table.name for table in tables if table.store == store]
-        missing = [one for one in wanted if not grants.allows(one, database, names)]
+        # Grants on single tables hide all other tables, so reading wants the whole database.
+        missing = [
+            one
+            for one in wanted
+            if not grants.allows(one, database, () if one in TO_READ else names)
+        ]
         if missing:
             grant = statement(missing, database, ask.account, literal=ask.literal)
             yield Lack(store, ", ".join(missing), grant)

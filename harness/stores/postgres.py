@@ -54,6 +54,7 @@ from harness.stores.protocol import (
     cut,
     fold,
     in_chunks,
+    refused,
     unreachable,
 )
 
@@ -112,6 +113,7 @@ _REFERENCES = """
     WHERE f.contype = 'f'"""
 
 # serialization_failure, deadlock_detected, lock_not_available.
+_NO_PRIVILEGE: Final = "42501"
 _CONFLICT: Final = frozenset({"40001", "40P01", "55P03"})
 _LOCK_TIMEOUT_S: Final = 5
 
@@ -515,8 +517,7 @@ class PostgresStoreSet:
                     f"PostgreSQL gave way to another transaction (SQLSTATE {code})."
                 ) from None
             raise StoreError(
-                f"PostgreSQL refused a statement with SQLSTATE {code}: look the code up in "
-                "PostgreSQL's manual.",
+                refused(self.config, f"SQLSTATE {code}", privilege=code == _NO_PRIVILEGE),
                 code=code or "",
                 lacks=_lacking(error),
                 said=partial(_said, error),

@@ -88,6 +88,7 @@ _EXACT: Final = "pg_table_size(c.oid)"
 _ESTIMATED: Final = (
     "(c.relpages + coalesce(o.relpages, 0))::bigint * current_setting('block_size')::bigint"
 )
+# A counter is told by what the default depends on: to show the default locks the table.
 _DEMANDS: Final = """
     SELECT n.nspname, c.relname, a.attname,
            a.atttypid IN ('int4'::regtype, 'int8'::regtype) AND a.attidentity <> 'a'
@@ -97,7 +98,9 @@ _DEMANDS: Final = """
     LEFT JOIN pg_attrdef f ON f.adrelid = c.oid AND f.adnum = a.attnum
     WHERE c.relkind = 'r' AND n.nspname = ANY (%s)
       AND (a.attnotnull AND NOT a.atthasdef OR a.attidentity <> ''
-           OR pg_get_expr(f.adbin, f.adrelid) LIKE 'nextval(%%')"""
+           OR EXISTS (SELECT 1 FROM pg_depend d JOIN pg_class s ON s.oid = d.refobjid
+                      WHERE d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid
+                        AND d.refclassid = 'pg_class'::regclass AND s.relkind = 'S'))"""
 # Locks under which nobody else can change a row.
 _BLOCKING: Final = frozenset(
     {"ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"}
@@ -134,12 +137,12 @@ def look(store_set: StoreSet, tables: Sequence[TableSchema], *, writes: bool) ->
     logging = ask.settings(_LOGGING)
     durability = ask.settings(_DURABILITY)
     replication = tuple(ask.replication())
-    unseen = [
-        f"{name} could not be seen, which needs the role pg_read_all_settings: "
-        f"GRANT pg_read_all_settings TO {quoted(ask.account)};"
-        for name in _PRELOADED
-        if name not in {setting.name for setting in logging}
-    ]
+    unseen = []
+    if hidden := [name for name in _PRELOADED if not _values(logging, name)]:
+        unseen.append(
+            f"{' and '.join(hidden)} could not be seen, which needs the role "
+            f"pg_read_all_settings: GRANT pg_read_all_settings TO {quoted(ask.account)};"
+        )
     if not ask.value(_SEES_OTHERS):
         unseen.append(
             "what other sessions do, and for how long, could not be seen, which needs the role "

@@ -285,6 +285,17 @@ def fold(names: Iterable[str], present: Iterable[str], prefix: str) -> dict[str,
     return found
 
 
+def refused(config: RunConfig, error: str, *, privilege: bool) -> str:
+    """Word the sentence for a statement that the server refused; `error` is its code."""
+    name = config.engine.proper_name
+    if privilege:
+        return (
+            f"{name} refused a statement for want of a privilege ({error}): --preflight names the "
+            "GRANT to run."
+        )
+    return f"{name} refused a statement with {error}: look the code up in {name}'s manual."
+
+
 def unreachable(config: RunConfig, why: str) -> str:
     """Word the sentence for a server that cannot be reached or went away."""
     hint = ""

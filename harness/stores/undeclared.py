@@ -12,41 +12,11 @@ from harness.stores.drift import Drift
 from harness.stores.protocol import UNSPEAKABLE
 
 _WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-_IDENTITIES: Final = frozenset(
-    {
-        "jid",
-        "wa",
-        "waid",
-        "phone",
-        "number",
-        "msisdn",
-        "contact",
-        "recipient",
-        "sender",
-        "from",
-        "to",
-        "author",
-        "participant",
-        "participants",
-        "user",
-        "username",
-        "lid",
-        "name",
-        "nickname",
-        "owner",
-        "creator",
-        "receiver",
-        "peer",
-        "mobile",
-        "tel",
-        "member",
-        "admin",
-        "customer",
-        "mention",
-        "mentions",
-        "mentioned",
-        "resource",
-    }
+_IDENTITY: Final = re.compile(
+    r"(waid|wa|jid|lid|phone|number|msisdn|mobile|tel|contact|recipient|receiver|sender|peer"
+    r"|from|to|author|participants?|member|admin|owner|creator|customer|user|username|name"
+    r"|nickname|mention(s|ed)?|resource)",
+    re.IGNORECASE,
 )
 # What cannot hold the seven digits of the shortest number.
 _NARROW: Final = re.compile(
@@ -112,4 +82,4 @@ def _table(drift: Drift, table: TableSchema) -> Undeclared:
 
 
 def _names_somebody(name: str) -> bool:
-    return any(word.lower() in _IDENTITIES for word in _WORDS.findall(name))
+    return any(_IDENTITY.fullmatch(word) for word in _WORDS.findall(name))

@@ -27,7 +27,7 @@ _COMMITTED: Final = "after a commit there is nothing to roll back"
 _BROKEN_OFF: Final = "rows that break off lack the packet that ends them, and are refused for that"
 
 EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
-    (Operator.ALWAYS, "judge:_unaccounted: if before"): _NARROWED,
+    (Operator.ALWAYS, "judge.rows:unaccounted: if before"): _NARROWED,
     (Operator.ALWAYS, "identity.matcher:Matcher._all: if self._coded(cell)"): _FILTER,
     (Operator.ALWAYS, "identity.matcher:Matcher._inside: if self.candidate(decoded)"): _FILTER,
     (
@@ -82,6 +82,10 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
         Operator.ALWAYS,
         "identity.escapes:_character: if match['tab']",
     ): "a tab stands between digits as well as a slash does",
+    (
+        Operator.FILTER,
+        "live:refuse_holds: if (form := variant_of(number))",
+    ): "where a number has no other form, that form is nobody's",
     (
         Operator.ALWAYS,
         "plan:_LocatingPass.locate: if kind is RowClass.MENTION",
@@ -204,6 +208,13 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
     ): _COMMITTED,
     (Operator.ALWAYS, "stores.postgres:PostgresStoreSet.parts: if most > 1"): _QUICK,
     (Operator.STATEMENT, "stores.postgres:PostgresStoreSet.beside: other.close()"): _CLOSED,
+    (
+        Operator.CHECK_OFF,
+        (
+            "stores.postgres:PostgresStoreSet._renew: if (connection := "
+            "self._connections.pop(database, None))"
+        ),
+    ): _CLOSED,
     (
         Operator.CHECK_OFF,
         "stores.postgres:PostgresStoreSet.scan: if as_stored and (not located) and (not part)",

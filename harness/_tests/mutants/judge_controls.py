@@ -49,7 +49,7 @@ from harness.model import (
 Found = tuple[str, str, str, int, str]
 
 
-def _exactly(history: History, verdict: Verdict, *expected: Found) -> None:
+def exactly(history: History, verdict: Verdict, *expected: Found) -> None:
     """Claim that a history has these findings and no others: kind, place, surface, count, why."""
     judgement = judge(history)
     found = [(str(f.kind), f.place, f.surface, f.count, f.why) for f in judgement.findings]
@@ -92,7 +92,7 @@ def _collateral(count: int, table: str = TABLE, surface: str = "") -> Found:
     return ("collateral", table, surface, count, CHANGED.format(count))
 
 
-def _lacks(what: str) -> Found:
+def lacks(what: str) -> Found:
     return ("coverage", f"run {RUN}", f"run {RUN}", 1, LACKING.format(what))
 
 
@@ -166,44 +166,44 @@ JUDGED: Final[dict[str, tuple[History, Verdict, tuple[Found, ...]]]] = {
     "a set is seen afterwards only": (
         tuple(record for record in GOOD if record is not OTHER[0]),
         Verdict.UNKNOWN,
-        (_lacks("a sweep of the other set before the erasure"),),
+        (lacks("a sweep of the other set before the erasure"),),
     ),
     "a set is seen before only": (
         tuple(record for record in GOOD if record is not OTHER[1]),
         Verdict.UNKNOWN,
-        (_lacks("a sweep of the other set after the erasure"),),
+        (lacks("a sweep of the other set after the erasure"),),
     ),
     "the judged set is seen before only": (
         tuple(record for record in GOOD if record is not AFTER),
         Verdict.UNKNOWN,
-        (_lacks("a sweep of the judged set after the erasure"),),
+        (lacks("a sweep of the judged set after the erasure"),),
     ),
     "the judged set is seen afterwards only": (
         tuple(record for record in GOOD if record is not BEFORE),
         Verdict.UNKNOWN,
-        (_lacks("a sweep of the judged set before the erasure"),),
+        (lacks("a sweep of the judged set before the erasure"),),
     ),
     "the sweep before saw no table": (
         swapped(BEFORE, replace(BEFORE, tables=())),
         Verdict.UNKNOWN,
         (
-            _lacks("a sweep of the judged set before the erasure"),
+            lacks("a sweep of the judged set before the erasure"),
             ("coverage", "rows", "rows", 7, "7 bystander rows seeded, 0 read"),
             _collateral(1),
         ),
     ),
-    "there are two beginnings": ((OPENED, *GOOD), Verdict.UNKNOWN, (_lacks("one beginning"),)),
+    "there are two beginnings": ((OPENED, *GOOD), Verdict.UNKNOWN, (lacks("one beginning"),)),
     "nothing is said of what was planted": (
         tuple(record for record in GOOD if record is not _PLANTED),
         Verdict.UNKNOWN,
-        (_lacks("what was planted"),),
+        (lacks("what was planted"),),
     ),
     "nothing was called": (
         tuple(record for record in GOOD if record is not GOOD[4]),
         Verdict.UNKNOWN,
-        (_lacks("an erasure"),),
+        (lacks("an erasure"),),
     ),
-    "there is no end": (GOOD[:-1], Verdict.UNKNOWN, (_lacks("its last phase"),)),
+    "there is no end": (GOOD[:-1], Verdict.UNKNOWN, (lacks("its last phase"),)),
     "a phase failed": (
         (*GOOD[:-1], Failed(RUN, "erase", "StoreError", "gone")),
         Verdict.UNKNOWN,
@@ -305,7 +305,7 @@ JUDGED: Final[dict[str, tuple[History, Verdict, tuple[Found, ...]]]] = {
 def judge_controls() -> Iterator[Control]:
     """Yield the controls of the judge."""
     for name, (history, verdict, found) in JUDGED.items():
-        yield Control(f"judged: {name}", partial(_exactly, history, verdict, *found))
+        yield Control(f"judged: {name}", partial(exactly, history, verdict, *found))
     for name, (history, finding, verdict) in FAULTS.items():
         yield Control(f"judged: {name}", partial(_among_others, history, finding, verdict))
     for claim in _CLAIMS_OF_A_JUDGE:

@@ -13,13 +13,16 @@ from harness._tests import test_identity, test_judge, test_kept, test_matcher, t
 from harness._tests.mutants.cells import ALPHABETS, CELLS, REFUSED, SEVEN, WHOLE, Cell
 from harness._tests.mutants.controls import Control, adopted, named
 from harness._tests.mutants.engine_controls import driver_controls
+from harness._tests.mutants.journal_controls import journal_controls
 from harness._tests.mutants.judge_controls import judge_controls
+from harness._tests.mutants.live_controls import live_controls
+from harness._tests.mutants.live_judge_controls import live_judge_controls
 from harness._tests.mutants.step_controls import step_controls
 from harness._tests.test_matcher import SURFACES, cell_of
 from harness.errors import MaskError
 from harness.identity import Closure, Matcher, Representation, WaId, spelled
 from harness.identity.written import writings
-from harness.masks import Masks
+from harness.masks import Masks, seeded
 from harness.population.encodings import ENCODINGS, Encoding
 from harness.population.people import Person, mapped_person, neighbours, person
 
@@ -28,7 +31,16 @@ _SLOW: Final = frozenset({"test_no_cell_takes_for_ever"})
 
 def pure_controls() -> list[Control]:
     """Return every control that needs no server."""
-    return [*judge_controls(), *_searched(), *step_controls(), *driver_controls(), *_tests()]
+    return [
+        *judge_controls(),
+        *live_judge_controls(),
+        *live_controls(),
+        *journal_controls(),
+        *_searched(),
+        *step_controls(),
+        *driver_controls(),
+        *_tests(),
+    ]
 
 
 def _tests() -> Iterator[Control]:
@@ -162,6 +174,17 @@ def _two_numbers_never_share_a_mask() -> None:
         assert len(masks._numbers) == 2
 
 
+def _a_seed_gives_the_same_masks() -> None:
+    """A seed gives the same masks each time, and another seed others, of digits that differ."""
+    closure = Closure(WaId(person(0).number), aliases=frozenset({person(1).number}))
+    once, again, others = (
+        {mask.digits for mask in seeded(closure, seed)._numbers} for seed in (b"a", b"a", b"b")
+    )
+    assert once == again
+    assert once.isdisjoint(others)
+    assert all(len(set(mask[-8:])) > 1 for mask in once | others)
+
+
 def _a_whole_value_is_told_from_a_mention() -> None:
     """Only what is nothing but a number makes its row the subject's."""
     for text, whole in WHOLE.items():
@@ -174,5 +197,6 @@ _CLAIMS_OF_A_SEARCH: Final = (
     _a_mask_of_an_earlier_round_stays,
     _a_fraction_that_is_no_mask_stays,
     _two_numbers_never_share_a_mask,
+    _a_seed_gives_the_same_masks,
     _a_whole_value_is_told_from_a_mention,
 )

@@ -682,6 +682,13 @@ def _the_canary_has_rows_of_its_own_and_mentions() -> None:
     assert _table([], []) == ()
 
 
+def _a_number_that_is_masked_is_whole() -> None:
+    """Where an operator wants a number masked, its mention is the canary's number and no text."""
+    _, mention = _table(["jid"], ["number"])
+    assert mention.values["number"] == int(CANARY)
+    assert mention.forms == (("number", "integer"),)
+
+
 def _a_serial_number_that_is_no_key() -> None:
     """A counter is not moved, whether or not its column is a key or must have a value."""
     template = _described().tables["messageStore", "messages"]
@@ -757,6 +764,7 @@ CLAIMS: Final = (
     _what_an_attempt_says_is_said,
     _the_canary_is_in_each_column,
     _the_canary_has_rows_of_its_own_and_mentions,
+    _a_number_that_is_masked_is_whole,
     _a_serial_number_that_is_no_key,
     _the_canary_keeps_away,
     _what_was_planted_is_counted,

@@ -28,7 +28,11 @@ from harness.model import EngineKind
 
 _ROOT: Final = Path(harness.__file__).parent
 MODULES: Final = (
-    "judge",
+    "judge.runs",
+    "judge.coverage",
+    "judge.rows",
+    "judge.conduct",
+    "judge.judging",
     "masks",
     "identity.matcher",
     "identity.packed",
@@ -37,8 +41,12 @@ MODULES: Final = (
     "identity.escapes",
     "identity.kept",
     "canary",
+    "journal",
+    "witnesses",
+    "live",
     "plan",
     "stores.sweep",
+    "stores.recognition",
     "erasure",
     "run",
     "stores.mysql",
