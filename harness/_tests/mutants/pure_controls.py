@@ -17,7 +17,9 @@ from harness._tests.mutants.journal_controls import journal_controls
 from harness._tests.mutants.judge_controls import judge_controls
 from harness._tests.mutants.live_controls import live_controls
 from harness._tests.mutants.live_judge_controls import live_judge_controls
+from harness._tests.mutants.recognition_controls import recognition_controls
 from harness._tests.mutants.step_controls import step_controls
+from harness._tests.mutants.witness_controls import witness_controls
 from harness._tests.test_matcher import SURFACES, cell_of
 from harness.errors import MaskError
 from harness.identity import Closure, Matcher, Representation, WaId, spelled
@@ -38,6 +40,8 @@ def pure_controls() -> list[Control]:
         *journal_controls(),
         *_searched(),
         *step_controls(),
+        *recognition_controls(),
+        *witness_controls(),
         *driver_controls(),
         *_tests(),
     ]
