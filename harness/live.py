@@ -158,9 +158,9 @@ class LiveRun:
         Raises:
             RefusalError: The run may not be: nothing was changed.
         """
-        self._journal.keep(self._mission.run, self._held)
-        self._record(self._opened())
         with self._whole_run():
+            self._journal.keep(self._mission.run, self._held)
+            self._record(self._opened())
             with self._phase("locate"):
                 self._freeze()
             with self._phase("erase"):
@@ -428,6 +428,8 @@ class LiveRun:
         )
         self._record(RolledBack(self._mission.run, max(progress.last.round, 1), why))
         self._observe(self._party())
+        # A slow server may have prepared only now what the killed run had sent.
+        self._mission.store_set.settle(progress.prepared(decided=False), commit=False)
 
     def _name_logs(self, recorded: History) -> None:
         """Name the logs that may hold a call with the number, if it was cut off before that."""

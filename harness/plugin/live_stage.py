@@ -188,7 +188,11 @@ class LiveStage:
         """Return the runs that are closed and not attested, or those that are to be finished."""
         if not (self.session.folder / NAME).exists():
             return []
-        _, progresses = self._journal.read()
+        try:
+            _, progresses = self._journal.read()
+        except RefusalError:
+            # What cannot be read, or never had a whole line, cannot be finished either.
+            return []
         return [one for one in progresses if one.over is closed and not one.attested]
 
     def close(self) -> None:
@@ -284,18 +288,22 @@ class LiveStage:
             waiting = [
                 self._mission(store_set, token(), one, lock.require_held) for one in subjects
             ]
-            # All of them, so that none is forgotten if the first is never finished.
-            for mission in waiting:
-                self._journal.begin(mission.run, Held(Closure(mission.wa_id)))
             try:
+                # All of them, so that none is forgotten if the first is never finished.
+                for mission in waiting:
+                    self._journal.begin(mission.run, Held(Closure(mission.wa_id)))
                 while waiting:
                     self.guard.released()
                     self.guard.require_time()
-                    self._begun.add(waiting[0].wa_id)
-                    self._run(waiting.pop(0), seen, LiveRun.erase)
+                    self._run(waiting[0], seen, partial(self._begin, waiting))
             finally:
                 for mission in waiting:
                     self._run(mission, None, LiveRun.forgo)
+
+    def _begin(self, waiting: list[Mission], run: LiveRun) -> None:
+        """Have the first of those that wait begin; until here, an interruption forgoes it."""
+        self._begun.add(waiting.pop(0).wa_id)
+        run.erase()
 
     def _several(self, store_set: StoreSet) -> tuple[WaId, ...]:
         """Return the subjects, each once; none is begun if any of them is under a hold.
@@ -370,6 +378,8 @@ class LiveStage:
             self.history[:] = [fact for one in recorded.values() for fact in one]
             for progress in progresses:
                 if progress.over:
+                    # What a killed run sent may have been prepared after all was over.
+                    store_set.settle(progress.prepared(decided=False), commit=False)
                     continue
                 self.guard.released()
                 self.guard.require_time()

@@ -25,7 +25,7 @@ from .trials import Aim, Trial, Victim, aimed, at_random, carry_out, phases
 
 ORDERED: Final = "no room to prepare"
 """The label of trials in which PostgreSQL commits store by store."""
-_TRIES: Final = 4
+_TRIES: Final = 8
 _HEAD: Final = (
     *("engine", "victim", "phase", "trials", "at random", "wholly before", "wholly after"),
     *("mixed", "bystanders harmed", "left half way", "resume killed too"),

@@ -149,6 +149,7 @@ class Bed:
         self._serial = 0
         self._write_files()
         self._before = self.client.dump()
+        self.yardstick = self._erased_undisturbed()
 
     @property
     def config(self) -> RunConfig:
@@ -156,9 +157,8 @@ class Bed:
         reached = config.from_variables(self.server.environment, source="trial")
         return replace(reached, prefix=PREFIX)
 
-    @cached_property
-    def yardstick(self) -> Yardstick:
-        """What the stores hold before and after an erasure that nobody disturbs."""
+    def _erased_undisturbed(self) -> Yardstick:
+        """Return what the stores hold before and after an erasure that nobody disturbs."""
         session = self.start()
         status = session.wait()
         after = self.client.dump()
@@ -267,11 +267,11 @@ class Bed:
         write_private(self.subjects, f"{SUBJECT.number}\n")
         self.write_db_env()
 
-    def write_db_env(self) -> None:
+    def write_db_env(self, path: Path | None = None, prefix: str = PREFIX) -> None:
         """Write how the server is reached now."""
-        variables = {**self.server.environment, "WA_DB_NAME_PREFIX": PREFIX}
+        variables = {**self.server.environment, "WA_DB_NAME_PREFIX": prefix}
         lines = (f"{name}={value}\n" for name, value in variables.items())
-        write_private(self.db_env, "".join(lines))
+        write_private(path or self.db_env, "".join(lines))
 
     def fresh_reports(self) -> Path:
         """Return a new reports folder, so that a session in it is easily found."""
@@ -280,26 +280,39 @@ class Bed:
         folder.mkdir()
         return folder
 
-    def arguments(self, reports: Path, *more: str) -> list[str]:
-        """Return the arguments of every live session on this bed."""
-        named = [f"--db-env={self.db_env}", f"--pseudonym-key={self.key}"]
+    def arguments(
+        self, reports: Path, *more: str, db_env: Path | None = None, key: Path | None = None
+    ) -> list[str]:
+        """Return the arguments of a live session on this bed."""
+        named = [f"--db-env={db_env or self.db_env}", f"--pseudonym-key={key or self.key}"]
         return ["--live", *named, f"--reports={reports}", *more]
 
-    def start(self, *more: str, reports: Path | None = None) -> Session:
-        """Start the erasure of the subject."""
-        folder = reports or self.fresh_reports()
-        return self._start(folder, f"--wa-id-file={self.subjects}", *more)
+    def start(self, *more: str, subjects: Path | None = None) -> Session:
+        """Start the erasure of the subject, or of others."""
+        reports = self.fresh_reports()
+        return self._start(
+            reports, self.arguments(reports, f"--wa-id-file={subjects or self.subjects}", *more)
+        )
 
-    def resume(self, session: Session) -> Session:
+    def look(self) -> Session:
+        """Start what looks only."""
+        reports = self.fresh_reports()
+        return self._start(reports, self.arguments(reports, "--preflight"))
+
+    def resume(
+        self, session: Session, *, db_env: Path | None = None, key: Path | None = None
+    ) -> Session:
         """Start what takes a session up again."""
-        return self._start(session.reports, f"--resume={session.folder}")
+        taken_up = f"--resume={session.folder}"
+        arguments = self.arguments(session.reports, taken_up, db_env=db_env, key=key)
+        return self._start(session.reports, arguments)
 
-    def _start(self, reports: Path, *more: str) -> Session:
+    def _start(self, reports: Path, arguments: list[str]) -> Session:
         self.write_db_env()
         self._serial += 1
         screen = self.folder / f"screen-{self._serial}"
         began_s = time.monotonic()
-        pid = self.starter.start(self.arguments(reports, *more), screen)
+        pid = self.starter.start(arguments, screen)
         return Session(self, pid, reports, screen, began_s)
 
 

@@ -430,7 +430,8 @@ def _what_was_not_decided_is_undone() -> None:
     preparing = _entry(State.PREPARING, "a", names=("a1", "a2"))
     bench.resumed(_entry(State.ERASING), preparing, recorded=(OPENED,))
     assert bench.acts[:3] == [("Resumed",), ("removed", RUN), ("settle", ("a1", "a2"), False)]
-    assert bench.told[3:] == ["rolled back", "RolledBack", *SWEPT, *CLOSED]
+    assert bench.told[3:] == ["rolled back", "RolledBack", *SWEPT, "settle", *CLOSED]
+    assert bench.acts.count(("settle", ("a1", "a2"), False)) == 2
     assert bench.only(Resumed).state == "preparing"
     back = bench.only(RolledBack)
     assert (back.round, "while preparing" in back.why) == (1, True)
