@@ -47,6 +47,8 @@ MODULES: Final = (
     "plan",
     "stores.sweep",
     "stores.recognition",
+    "stores.fitting",
+    "stores.postgres_two_phase",
     "erasure",
     "proven_call",
     "run",
