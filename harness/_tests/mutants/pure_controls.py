@@ -14,6 +14,7 @@ from harness._tests.mutants.call_proof_controls import call_proof_controls
 from harness._tests.mutants.cells import ALPHABETS, CELLS, REFUSED, SEVEN, WHOLE, Cell
 from harness._tests.mutants.controls import Control, adopted, named
 from harness._tests.mutants.engine_controls import driver_controls
+from harness._tests.mutants.exclusion_controls import exclusion_controls
 from harness._tests.mutants.fitting_controls import fitting_controls
 from harness._tests.mutants.journal_controls import journal_controls
 from harness._tests.mutants.judge_controls import judge_controls
@@ -53,6 +54,7 @@ def pure_controls() -> list[Control]:
         *call_proof_controls(),
         *witness_controls(),
         *fitting_controls(),
+        *exclusion_controls(),
         *two_phase_controls(),
         *driver_controls(),
         *_tests(),
