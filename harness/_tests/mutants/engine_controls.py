@@ -149,6 +149,28 @@ def _errors_of_mysql_are_told_apart() -> None:
         assert _refused(wrapped, error) is kind
 
 
+def _a_missing_right_is_no_lost_server() -> None:
+    """A right that is missing is told with the way out; a database that may not be reached is lost."""
+    wrapped = _of_mysql()._wrapped
+    for code in (1044, 1142, 1143, 1227):
+        assert "want of a privilege" in _told(wrapped, pymysql.err.OperationalError(code, "secret"))
+    assert "privilege" not in _told(wrapped, pymysql.err.ProgrammingError(1146, "secret"))
+    refused = pymysql.err.OperationalError(1044, "secret")
+    assert _refused(wrapped, refused) is StoreError
+    assert _refused(partial(wrapped, "cannot be reached"), refused) is StoreUnreachableError
+    made = PostgresStoreSet.__new__(PostgresStoreSet)
+    made.config = _config(EngineKind.POSTGRES)
+    plain = psycopg2.ProgrammingError
+    assert "want of a privilege" in _told(made._wrapped, _pg_error("42501", plain))
+    assert "privilege" not in _told(made._wrapped, _pg_error("42P01", plain))
+
+
+def _told(wrapped: Callable[[], Any], error: Exception) -> str:
+    with pytest.raises(StoreError) as refusal, wrapped():
+        raise error
+    return str(refusal.value)
+
+
 def _pg_error(code: str | None, base: type[psycopg2.Error]) -> psycopg2.Error:
     made: psycopg2.Error = type("Made", (base,), {"pgcode": code})("secret")
     return made
@@ -222,6 +244,7 @@ DRIVERS: Final = (
     _rows_that_break_off_are_an_error,
     _cells_are_taken_apart,
     _errors_of_mysql_are_told_apart,
+    _a_missing_right_is_no_lost_server,
     _errors_of_postgresql_are_told_apart,
     _databases_are_committed_in_order,
     _a_commit_that_breaks_off_says_how_far_it_came,
