@@ -289,7 +289,7 @@ def test_two_resumes_at_once(bed: Bed) -> None:
     try:
         before = contents(session.folder)
         second = patched(
-            bed, session, "from harness.plugin import live_stage; live_stage.RESUME_WAIT_S = 0.3"
+            bed, session, "from harness.plugin import live_work; live_work.RESUME_WAIT_S = 0.3"
         )
         assert second.returncode == 4, second.stdout + second.stderr
         assert "Another operator" in second.stdout

@@ -8,51 +8,32 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
-from typing import Final
 
-from harness import history
-from harness.errors import EvidenceError, HarnessError, RefusalError
+from harness.errors import HarnessError, RefusalError
 from harness.evidence.session import Session
 from harness.evidence.verdict import Rows, Scope
-from harness.identity import Closure, WaId
-from harness.journal import NAME, Header, Held, Journal, Progress, mend
+from harness.identity import WaId
+from harness.journal import NAME, Journal, Progress
 from harness.judge import judge, runs_of
-from harness.live import CASE, Guard, LiveRun, Mission, refuse_holds, token
+from harness.live import CASE, Guard
 from harness.model import (
-    ClosureFrozen,
-    Drifted,
-    EngineKind,
     Erased,
     History,
     Mode,
-    Moment,
-    Observed,
     Record,
-    Resumed,
-    RunOpened,
 )
 from harness.plugin import live_screen, screen
 from harness.plugin.live_request import LiveRequest
+from harness.plugin.live_work import LiveWork
 from harness.plugin.outcome import Concluded
 from harness.plugin.progress import RowsRead
 from harness.plugin.recorded import Recorded
 from harness.preflight import Preflight, Purpose, look
 from harness.redaction import Redactor
-from harness.run import HARDENED
 from harness.stores import StoreSet, connect
-from harness.stores.aliases import resolve
-from harness.stores.exclusion import Exclusion, exclusive
-from harness.stores.watched import watched
-
-LOCK_WAIT_S: Final = 5.0
-_UNDECLARED: Final = "it is on this server and not in the manifest: treated by default"
-RESUME_WAIT_S: Final = 60.0
-"""How long a resumed run waits for the server to let go of the session that was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +61,16 @@ class LiveStage:
         self._ready: list[tuple[StoreSet, Preflight]] | None = None
         self._recorded: Recorded | None = None
         self._refused: HarnessError | None = None
-        self._same: tuple[WaId, ...] = ()
-        self._begun: set[WaId] = set()
         self._logs: tuple[str, ...] = ()
-        self._read: RowsRead | None = None
-        self._taken_up = False
+        self._work = LiveWork(
+            self.request,
+            self.session,
+            self.redactor,
+            self.guard,
+            self._journal,
+            self.history,
+            self.durations_s,
+        )
         self.redactor.register_secret(self.request.key.secret)
         for config in self.request.configs:
             self.redactor.register_secret(config.password)
@@ -146,11 +132,11 @@ class LiveStage:
     @property
     def same(self) -> int:
         """How many subjects are, by the stores' own ties, persons that were given already."""
-        return len(self._same)
+        return len(self._work.same)
 
     def began(self, subject: WaId) -> bool:
         """Tell whether a subject has a run, or needs none."""
-        return subject in self._begun or subject in self._same
+        return subject in self._work.begun or subject in self._work.same
 
     @property
     def preflights(self) -> tuple[Preflight, ...]:
@@ -169,7 +155,7 @@ class LiveStage:
     @property
     def idle(self) -> bool:
         """Whether an earlier session was to be resumed, and was left as it is."""
-        return self.request.resume is not None and not self._taken_up
+        return self.request.resume is not None and not self._work.taken_up
 
     def records(self) -> History:
         """Return everything recorded so far, as one history."""
@@ -223,7 +209,7 @@ class LiveStage:
             raise self._refused
         if self._ready is None:
             try:
-                self._remember()
+                self._work.remember()
                 self._ready = list(self._seen())
                 refusals = [text for _, seen in self._ready for text in seen.refusals]
                 if refusals:
@@ -255,209 +241,8 @@ class LiveStage:
     def _act(self) -> None:
         ready = self._look()
         rows = sum(size.rows for _, seen in ready for size in seen.facts.condition.sizes)
-        with self.progress(rows) as self._read:
-            self._act_on(ready)
-
-    def _act_on(self, ready: list[tuple[StoreSet, Preflight]]) -> None:
-        if self.request.resume:
-            self._resume(ready[0][0])
-        elif self.request.mode is Mode.AUDIT:
-            for store_set, seen in ready:
-                for subject in self.request.subjects:
-                    self.guard.require_time()
-                    self._begun.add(subject)
-                    mission = self._mission(store_set, token(), subject)
-                    self._run(mission, seen, LiveRun.audit)
-        else:
-            self._erase(*ready[0])
-
-    def _erase(self, store_set: StoreSet, seen: Preflight) -> None:
-        self._require_atomic(store_set)
-        config = store_set.config
-        with self._timed("erase"), self._alone(store_set, LOCK_WAIT_S) as lock:
-            subjects = self._several(store_set)
-            self._journal.open(
-                Header(
-                    self.session.name,
-                    self.mode,
-                    config.engine.value,
-                    config.prefix,
-                    self.request.candidate,
-                )
-            )
-            waiting = [
-                self._mission(store_set, token(), one, lock.require_held) for one in subjects
-            ]
-            try:
-                # All of them, so that none is forgotten if the first is never finished.
-                for mission in waiting:
-                    self._journal.begin(mission.run, Held(Closure(mission.wa_id)))
-                while waiting:
-                    self.guard.released()
-                    self.guard.require_time()
-                    self._run(waiting[0], seen, partial(self._begin, waiting))
-            finally:
-                for mission in waiting:
-                    self._run(mission, None, LiveRun.forgo)
-
-    def _begin(self, waiting: list[Mission], run: LiveRun) -> None:
-        """Have the first of those that wait begin; until here, an interruption forgoes it."""
-        self._begun.add(waiting.pop(0).wa_id)
-        run.erase()
-
-    def _several(self, store_set: StoreSet) -> tuple[WaId, ...]:
-        """Return the subjects, each once; none is begun if any of them is under a hold.
-
-        Raises:
-            HoldError: One is; nobody was touched.
-        """
-        if len(self.request.subjects) == 1:
-            return self.request.subjects  # its run asks this itself, before anything else
-        persons: list[Closure] = []
-        for subject in self.request.subjects:
-            closure = resolve(store_set, self.request.manifest, Closure(subject))
-            self._hide(closure)
-            refuse_holds(closure, self.request.holds)
-            if any({*closure.numbers} <= {*one.numbers} for one in persons):
-                self._same = (*self._same, subject)
-            else:
-                persons.append(closure)
-        return tuple(one for one in self.request.subjects if one not in self._same)
-
-    def _hide(self, closure: Closure) -> None:
-        for number in (*closure.numbers, *closure.candidates):
-            self.redactor.register_number(number)
-
-    def _require_atomic(self, store_set: StoreSet) -> None:
-        """Refuse to begin what a crash could leave half done for good.
-
-        The plan can always be finished by --resume; a routine cannot be called by halves.
-        """
-        on_postgres = store_set.config.engine is EngineKind.POSTGRES
-        by_plan = self.request.candidate == HARDENED
-        if on_postgres and not by_plan and not self.request.accept_non_atomic:
-            raise RefusalError(
-                "A routine on PostgreSQL reaches its other databases by postgres_fdw, which cannot "
-                "commit them all or none: use --routine hardened, or accept that a crash between "
-                "two commits leaves half an erasure with --accept-non-atomic; nothing was touched."
-            )
-
-    def _alone(self, store_set: StoreSet, wait_s: float) -> AbstractContextManager[Exclusion]:
-        """Keep other operators off; the lock has a connection of its own."""
-        return exclusive(store_set.config, tuple(store_set.databases()), wait_s=wait_s)
-
-    def _remember(self) -> None:
-        """Know what the session to be resumed has come to, before anything else can fail.
-
-        Raises:
-            RefusalError: It cannot be resumed with what was given.
-        """
-        if not self.request.resume:
-            return
-        header, _ = self._journal.read()
-        config = self.request.configs[0]
-        if (header.engine, header.prefix) != (config.engine.value, config.prefix):
-            raise RefusalError(
-                "The session to be resumed was about another store set: give the --db-env that it "
-                "was started with."
-            )
-        if header.mode not in {Mode.LIVE, Mode.REHEARSE}:
-            raise RefusalError("Only a live session or a rehearsal can be resumed.")
-        for known in self._read_histories().values():
-            self.history += known
-
-    def _resume(self, store_set: StoreSet) -> None:
-        with self._timed("resume"), self._alone(store_set, RESUME_WAIT_S) as lock:
-            # Only now is it sure that nobody else is writing there.
-            self._journal.tidy()
-            _, progresses = self._journal.read()
-            helds = self._open_sealed(progresses)
-            self._taken_up = True
-            recorded = self._read_histories()
-            # In the order in which they began; of one without a history there is nothing yet.
-            self.history[:] = [fact for one in recorded.values() for fact in one]
-            for progress in progresses:
-                if progress.over:
-                    # What a killed run sent may have been prepared after all was over.
-                    store_set.settle(progress.prepared(decided=False), commit=False)
-                    continue
-                self.guard.released()
-                self.guard.require_time()
-                subject = helds[progress.run].closure.wa_id
-                mission = self._mission(store_set, progress.run, subject, lock.require_held)
-                before = recorded.get(progress.run, ())
-                self._run(mission, None, partial(_resumed, progress=progress, recorded=before))
-
-    def _open_sealed(self, progresses: Sequence[Progress]) -> dict[str, Held]:
-        """Return what the runs that are to be finished have sealed.
-
-        Raises:
-            RefusalError: It is gone, or was sealed with another key; nothing was touched.
-        """
-        for one in progresses:
-            if one.over and not one.attested:
-                with suppress(EvidenceError):
-                    self._hide(self._journal.held(one.run).closure)
-        try:
-            return {one.run: self._journal.held(one.run) for one in progresses if not one.over}
-        except EvidenceError as error:
-            raise RefusalError(str(error)) from None
-
-    def _read_histories(self) -> dict[str, History]:
-        found: dict[str, History] = {}
-        for path in sorted(self.session.folder.glob("runs/*/history.jsonl")):
-            if self._taken_up:
-                mend(path)
-            records = history.read(path, cut_off=True)
-            if records:
-                found[records[0].run] = records
-        return found
-
-    def _mission(
-        self, store_set: StoreSet, run: str, subject: WaId, alone: Callable[[], None] | None = None
-    ) -> Mission:
-        request = self.request
-        return Mission(
-            run=run,
-            mode=request.mode,
-            wa_id=subject,
-            store_set=watched(store_set, self._read.add) if self._read else store_set,
-            manifest=request.manifest,
-            engine=_label(store_set),
-            key=request.key,
-            routine=request.candidate,
-            file=request.file,
-            holds=request.holds,
-            plans=request.plans,
-            require_alone=alone or (lambda: None),
-            hide=self.redactor.register_number,
-        )
-
-    def _run(
-        self, mission: Mission, seen: Preflight | None, act: Callable[[LiveRun], None]
-    ) -> None:
-        path = self._history_path(mission.run)
-        with path.open("ab") as stream:
-            path.chmod(0o600)
-
-            def record(fact: Record) -> None:
-                self.history.append(fact)
-                history.write(stream, [fact], redactor=self.redactor)
-                if self._read and (phase := _phase_after(fact)):
-                    self._read.begin(phase)
-
-            for found in seen.facts.undeclared if seen else ():
-                place = (found.store, found.table, found.column)
-                record(Drifted(mission.run, *place, _UNDECLARED, accepted=True))
-            act(LiveRun(mission, record, self._journal, self.guard))
-
-    def _history_path(self, run: str) -> Path:
-        for path in self.session.folder.glob("runs/*/history.jsonl"):
-            with path.open("rb") as stream:
-                if f'"run": "{run}"'.encode() in stream.readline():
-                    return path
-        number = 1 + len(list(self.session.folder.glob("runs/*")))
-        return self.session.run_folder(number) / "history.jsonl"
+        with self.progress(rows) as self._work.read:
+            self._work.act_on(ready)
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
@@ -466,27 +251,3 @@ class LiveStage:
             yield
         finally:
             self.durations_s[name] += time.monotonic() - started_s
-
-
-def _resumed(run: LiveRun, *, progress: Progress, recorded: History) -> None:
-    run.resume(progress, recorded)
-
-
-def _phase_after(fact: Record) -> str:
-    """Return what is read next, in an operator's words, where a record tells."""
-    if isinstance(fact, RunOpened | Resumed):
-        return "looking for aliases" if isinstance(fact, RunOpened) else "looking again"
-    if isinstance(fact, ClosureFrozen):
-        return "locating"
-    if isinstance(fact, Observed):
-        later = {Moment.BEFORE: "checking before the commit", Moment.INSIDE: "last look"}
-        return later.get(fact.moment, "")
-    return ""
-
-
-def _label(store_set: StoreSet) -> str:
-    """Name the engine and its version series, as the disposable ones are named."""
-    kind = store_set.config.engine
-    numbers = store_set.version.split(".")
-    series = ".".join(numbers[:2]) if kind is EngineKind.MYSQL else numbers[0]
-    return f"{kind}:{series}"

@@ -30,6 +30,7 @@ from harness.routines.protocol import (
 )
 from harness.stores import StoreSet
 from harness.stores.postgres_quoting import literal, quoted
+from harness.stores.postgres_unlogged import unlogged, user_mapping
 
 # Everything of the run's own that the catalog can list; user mappings hold the password.
 _LISTED: Final = """
@@ -136,10 +137,9 @@ class StoredRoutine(OwnSession):
                 f"CREATE SERVER {quoted(server)} FOREIGN DATA WRAPPER postgres_fdw OPTIONS "
                 f"(host {literal(config.hostname)}, port '{config.port}', "
                 f"dbname {literal(databases[store])});\n"
-                f"CREATE USER MAPPING FOR CURRENT_USER SERVER {quoted(server)} OPTIONS "
-                f"(user {literal(config.username)}, "
-                f"password {literal(config.password.reveal())});\n"
             )
+            login = (literal(config.username), literal(config.password.reveal()))
+            parts.append(f"{user_mapping(quoted(server), *login)};\n")
         made = set(tables_made(self._origin.file.set_up)) if self._origin.file else set()
         parts.append(rendering.foreign_tables(self._manifest, self._foreign, made | self._others))
         return "".join(parts)
@@ -150,7 +150,9 @@ class StoredRoutine(OwnSession):
             return []
         config, databases = self._store_set.config, self._store_set.databases()
         statements = getattr(self._origin.file, part)
-        return [f"{localised(one, config, databases)};\n" for one in statements]
+        secret = config.password.reveal()
+        here = (localised(one, config, databases) for one in statements)
+        return [f"{unlogged(one) if secret in one else one};\n" for one in here]
 
     @property
     def _signature(self) -> str:

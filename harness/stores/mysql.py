@@ -55,6 +55,9 @@ _CONNECT_TIMEOUT_S: Final = 10
 # and 0, which PyMySQL reports for a connection it has closed itself.
 _UNREACHABLE: Final = frozenset({0, 1040, 1044, 1045, 1053, 2002, 2003, 2006, 2013, 2014, 2055})
 # ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK.
+_LOST: Final = "stopped answering"
+# ER_DBACCESS_DENIED_ERROR.
+_NO_DATABASE: Final = 1044
 _NO_PRIVILEGE: Final = frozenset({1044, 1142, 1143, 1227})
 _CONFLICT: Final = frozenset({1205, 1213})
 # ER_BAD_DB_ERROR, ER_BAD_FIELD_ERROR, ER_UNKNOWN_TABLE, ER_NO_SUCH_TABLE, ER_SP_DOES_NOT_EXIST,
@@ -466,13 +469,15 @@ class MySqlStoreSet:
             return list(cursor.fetchall())
 
     @contextmanager
-    def _wrapped(self, lost: str = "stopped answering") -> Iterator[None]:
+    def _wrapped(self, lost: str = _LOST) -> Iterator[None]:
         """Turn the driver's errors, which quote row values, into ours, which do not."""
         try:
             yield
         except (pymysql.err.Error, OSError) as error:
             code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-            if code in _UNREACHABLE or isinstance(error, OSError):
+            # To a session that is open it says that a right is missing, not that it is lost.
+            inside = code == _NO_DATABASE and lost == _LOST
+            if (code in _UNREACHABLE and not inside) or isinstance(error, OSError):
                 raise StoreUnreachableError(unreachable(self.config, lost)) from None
             if code in _CONFLICT:
                 raise ConflictError(

@@ -30,6 +30,7 @@ from harness.errors import (
 from harness.model import Located, Replacement, SeedRow, TableSchema
 from harness.stores.postgres import PostgresStoreSet
 from harness.stores.postgres_quoting import literal, quoted
+from harness.stores.postgres_unlogged import user_mapping
 from harness.stores.protocol import Consumer
 
 _LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '5s'"
@@ -253,11 +254,10 @@ class ForeignStoreSet(PostgresStoreSet):
                 self._home,
                 f"CREATE SERVER {quoted(server)} FOREIGN DATA WRAPPER postgres_fdw OPTIONS "
                 f"(host {literal(config.hostname)}, port '{config.port}', "
-                f"dbname {literal(self.databases()[store])});\n"
-                f"CREATE USER MAPPING FOR CURRENT_USER SERVER {quoted(server)} OPTIONS "
-                f"(user {literal(config.username)}, "
-                f"password {literal(config.password.reveal())})",
+                f"dbname {literal(self.databases()[store])})",
             )
+            login = (literal(config.username), literal(config.password.reveal()))
+            self.execute(self._home, user_mapping(quoted(server), *login))
             self._made.append(server)
         return server
 

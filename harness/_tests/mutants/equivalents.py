@@ -87,6 +87,32 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
         "live:refuse_holds: if (form := variant_of(number))",
     ): "where a number has no other form, that form is nobody's",
     (
+        Operator.TERM,
+        (
+            "witnesses:_Watch.look: matcher.candidate(cell) of cell and matcher.candidate(cell) and "
+            "matcher.hits(cell, representation(column))"
+        ),
+    ): _FILTER,
+    (
+        Operator.CHECK_OFF,
+        "witnesses:_WatchedPass.consume: if not self._watch.matchers",
+    ): _QUICK,
+    (
+        Operator.ALWAYS,
+        (
+            "witnesses:_WatchedPass.consume: if any((matcher.candidate(batch) for matcher in "
+            "self._watch.matchers.values()))"
+        ),
+    ): _FILTER,
+    (
+        Operator.TERM,
+        ("stores.recognition:WatchingPass.__init__: memory.complete of memory and memory.complete"),
+    ): "while a memory is filled no row is new, so there is nothing to recognise",
+    (
+        Operator.ALWAYS,
+        "stores.recognition:WatchingPass._add: if self._read is not None",
+    ): "asked for the type checker: what is not filled is read",
+    (
         Operator.ALWAYS,
         "plan:_LocatingPass.locate: if kind is RowClass.MENTION",
     ): "in a row that holds nothing of the subject's there is nothing to mask",
@@ -97,6 +123,10 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
             "not self._matcher.candidate(cell)"
         ),
     ): _FILTER,
+    (
+        Operator.TERM,
+        "plan:watch: not memory.complete of memory and (not memory.complete)",
+    ): "what is closed again stays as it was",
     (
         Operator.ALWAYS,
         "plan:_PairedPass.consume: if self._anybodys(b''.join(rows))",

@@ -13,11 +13,16 @@ from harness._tests import test_identity, test_judge, test_kept, test_matcher, t
 from harness._tests.mutants.cells import ALPHABETS, CELLS, REFUSED, SEVEN, WHOLE, Cell
 from harness._tests.mutants.controls import Control, adopted, named
 from harness._tests.mutants.engine_controls import driver_controls
+from harness._tests.mutants.fitting_controls import fitting_controls
 from harness._tests.mutants.journal_controls import journal_controls
 from harness._tests.mutants.judge_controls import judge_controls
 from harness._tests.mutants.live_controls import live_controls
 from harness._tests.mutants.live_judge_controls import live_judge_controls
+from harness._tests.mutants.proof_controls import proof_controls
+from harness._tests.mutants.recognition_controls import recognition_controls
 from harness._tests.mutants.step_controls import step_controls
+from harness._tests.mutants.two_phase_controls import two_phase_controls
+from harness._tests.mutants.witness_controls import witness_controls
 from harness._tests.test_matcher import SURFACES, cell_of
 from harness.errors import MaskError
 from harness.identity import Closure, Matcher, Representation, WaId, spelled
@@ -38,6 +43,11 @@ def pure_controls() -> list[Control]:
         *journal_controls(),
         *_searched(),
         *step_controls(),
+        *recognition_controls(),
+        *proof_controls(),
+        *witness_controls(),
+        *fitting_controls(),
+        *two_phase_controls(),
         *driver_controls(),
         *_tests(),
     ]

@@ -15,7 +15,7 @@ import pytest
 
 from harness import canary, erasure, manifest
 from harness._tests.mutants.controls import Control, named
-from harness.erasure import ProvenErasure, reason_not_to_commit
+from harness.erasure import ProvenErasure, at_once, in_rounds, reason_not_to_commit
 from harness.errors import ConflictError, MaskError, PlanError, StoreError, StoreUnreachableError
 from harness.identity import Closure, Matcher, Representation, WaId, spelled
 from harness.manifest import Column, Manifest
@@ -143,25 +143,25 @@ class FakeStores:
         yield
 
 
-def _as_stores(fake: FakeStores) -> StoreSet:
+def as_stores(fake: FakeStores) -> StoreSet:
     return cast("StoreSet", fake)
 
 
 @cache
-def _described() -> Manifest:
+def the_manifest() -> Manifest:
     return manifest.load()
 
 
-def _search(**changes: Any) -> Search:
-    usual: dict[str, Any] = {"manifest": _described(), "closure": Closure(WaId(N)), "key": KEY}
+def searching(**changes: Any) -> Search:
+    usual: dict[str, Any] = {"manifest": the_manifest(), "closure": Closure(WaId(N)), "key": KEY}
     return Search(**usual | changes)
 
 
-def _passed(
+def passed(
     rows: Sequence[bytes], table: TableSchema = PEOPLE, batch: int = 2, **changes: Any
 ) -> TablePass:
-    stores = _as_stores(FakeStores({}))
-    made = TablePass(stores, table, _search(**changes))
+    stores = as_stores(FakeStores({}))
+    made = TablePass(stores, table, searching(**changes))
     for start in range(0, len(rows), batch):
         made.consume(rows[start : start + batch])
     return made
@@ -173,7 +173,7 @@ def _passed(
 def _rows_are_told_apart() -> None:
     """The subject's rows, the mentions and everybody else's are counted, cells by form."""
     for batch in (1, 2, 5):
-        made = _passed(ROWS, batch=batch)
+        made = passed(ROWS, batch=batch)
         state = made.state()
         assert (state.store, state.table) == (WHERE, "people")
         assert (state.subject_rows, state.mention_rows, state.bystander_rows) == (1, 2, 2)
@@ -181,13 +181,13 @@ def _rows_are_told_apart() -> None:
             Trace(WHERE, "people", "who", 1, (("bare number", 1),)),
             Trace(WHERE, "people", "note", 2, (("bare number", 1), ("international number", 2))),
         ]
-        assert state == _passed(ROWS).state()
+        assert state == passed(ROWS).state()
         assert made.masked_rows == 0
 
 
 def _each_row_is_told() -> None:
     """Whose a row is follows from what its columns hold, and what is done with them."""
-    made = _passed(())
+    made = passed(())
     kinds = [made.take(row) for row in ROWS]
     assert kinds == [
         RowClass.SUBJECT,
@@ -197,7 +197,7 @@ def _each_row_is_told() -> None:
         RowClass.BYSTANDER,
     ]
     both = OWN.replace(b"|x|", b"|call +%b|" % N.encode())
-    assert _passed(()).take(both) is RowClass.SUBJECT
+    assert passed(()).take(both) is RowClass.SUBJECT
 
 
 def _a_column_that_is_masked_deletes_nothing() -> None:
@@ -207,20 +207,20 @@ def _a_column_that_is_masked_deletes_nothing() -> None:
         (Treatment.MASK, RowClass.MENTION),
         (Treatment.KEEP, RowClass.MENTION),
     ):
-        store = _described().stores[0]
+        store = the_manifest().stores[0]
         columns = tuple(
             Column(name, store.tables[0].columns[0].kind, False, treatment) for name in TYPES
         )
         people = replace(store.tables[0], store=WHERE, name="people", columns=columns)
         described = Manifest((replace(store, tables=(people,)),))
-        assert _passed((), manifest=described).take(OWN) is kind
+        assert passed((), manifest=described).take(OWN) is kind
 
 
 def _digests_tell_rows_apart() -> None:
     """A row that is changed, gone, added or doubled, or in another table, is another digest."""
-    digest = _passed(ROWS).state().bystander_digest
+    digest = passed(ROWS).state().bystander_digest
     assert len(digest) == 32
-    assert _passed(tuple(reversed(ROWS))).state().bystander_digest == digest
+    assert passed(tuple(reversed(ROWS))).state().bystander_digest == digest
     changed = BYSTANDER.replace(b"hello", b"hallo")
     for rows in (
         (*ROWS[:4], changed),
@@ -230,18 +230,18 @@ def _digests_tell_rows_apart() -> None:
         (*ROWS[:3], LONGER, LONGER),
         (*ROWS[:3], BYSTANDER, BYSTANDER),
     ):
-        assert _passed(rows).state().bystander_digest != digest
-    assert _passed(ROWS, THINGS).state().bystander_digest != digest
-    assert _passed(ROWS, key=b"o" * 32).state().bystander_digest != digest
+        assert passed(rows).state().bystander_digest != digest
+    assert passed(ROWS, THINGS).state().bystander_digest != digest
+    assert passed(ROWS, key=b"o" * 32).state().bystander_digest != digest
 
 
 def _mentions_have_a_digest_of_their_own() -> None:
     """What differs in a mention differs in the mentions' digest, and in no other."""
-    then = _passed(ROWS).state()
+    then = passed(ROWS).state()
     changed = (OWN, MENTION.replace(b"now", b"new"), *ROWS[2:])
     moved = (OWN, MENTION.replace(b"|~", b"~|"), *ROWS[2:])
     for rows in (changed, moved):
-        now = _passed(rows).state()
+        now = passed(rows).state()
         assert now.mention_digest != then.mention_digest
         assert now.bystander_digest == then.bystander_digest
         assert now.mention_rows == then.mention_rows
@@ -250,32 +250,32 @@ def _mentions_have_a_digest_of_their_own() -> None:
 def _a_masked_row_equals_its_old_self() -> None:
     """A mask is turned back before the digest is taken, and counted; more than it shows."""
     masks = Masks(Closure(WaId(N)))
-    then = _passed(ROWS, masks=masks).state()
+    then = passed(ROWS, masks=masks).state()
     kept = [masks.mask(row, Representation.TEXT) for row in ROWS[1:3]]
-    made = _passed((*kept, *ROWS[3:]), masks=masks)
+    made = passed((*kept, *ROWS[3:]), masks=masks)
     now = made.state()
     assert now.mention_digest == then.mention_digest
     assert now.bystander_digest == then.bystander_digest
     assert (now.subject_rows, now.mention_rows, now.bystander_rows) == (0, 2, 2)
     assert made.masked_rows == 2
     assert made.traces() == []
-    more = _passed((kept[0].replace(b"now", b"new"), *kept[1:], *ROWS[3:]), masks=masks)
+    more = passed((kept[0].replace(b"now", b"new"), *kept[1:], *ROWS[3:]), masks=masks)
     assert more.state().mention_digest != then.mention_digest
-    lost = _passed((kept[0].replace(b"000", b"001"), *kept[1:], *ROWS[3:]), masks=masks)
+    lost = passed((kept[0].replace(b"000", b"001"), *kept[1:], *ROWS[3:]), masks=masks)
     assert lost.state() != now
 
 
 def _everybody_is_a_bystander_without_a_subject() -> None:
     """Without a closure every row is fingerprinted, and nothing is found."""
-    made = _passed(ROWS, closure=None)
+    made = passed(ROWS, closure=None)
     assert made.state().bystander_rows == len(ROWS)
     assert made.traces() == []
 
 
 def _rows_are_kept_where_it_is_asked() -> None:
     """Where it is asked, a digest of each row is kept, of all but the subject's."""
-    assert _passed(ROWS).row_digests is None
-    kept = _passed((*ROWS, BYSTANDER), keep_rows=True).row_digests
+    assert passed(ROWS).row_digests is None
+    kept = passed((*ROWS, BYSTANDER), keep_rows=True).row_digests
     assert kept is not None
     assert sorted(kept.values()) == [1, 1, 1, 2]
     assert all(len(digest) == 16 for digest in kept)
@@ -306,18 +306,18 @@ def _parts_are_added_up() -> None:
     """A table read in parts gives what it gives when it is read at once."""
     masks = Masks(Closure(WaId(N)))
     rows = (*ROWS, masks.mask(MENTION, Representation.TEXT), BYSTANDER, OWN, TWICE)
-    search = _search(masks=masks, keep_rows=True)
+    search = searching(masks=masks, keep_rows=True)
     stores = FakeStores({"people": rows, "things": ROWS})
-    alone = sweep(_as_stores(stores), search)
-    together = sweep(_as_stores(stores), search, 2)
+    alone = sweep(as_stores(stores), search)
+    together = sweep(as_stores(stores), search, 2)
     assert (together.tables, together.traces) == (alone.tables, alone.traces)
     assert together.row_digests == alone.row_digests
     assert together.row_digests.keys() == {(WHERE, "people"), (WHERE, "things")}
     assert together.size_bytes == alone.size_bytes == sum(map(len, (*rows, *ROWS)))
     # What is read at once is read through the connection at hand.
     assert stores.done == [("snapshot", "", 0)] * 2 + [("beside", "", 0)] * 4
-    assert sweep(_as_stores(stores), _search()).row_digests == {}
-    whole, one, two = (_passed(part, masks=masks) for part in (rows, rows[::2], rows[1::2]))
+    assert sweep(as_stores(stores), searching()).row_digests == {}
+    whole, one, two = (passed(part, masks=masks) for part in (rows, rows[::2], rows[1::2]))
     one.merge(two)
     assert (one.state(), one.masked_rows) == (whole.state(), whole.masked_rows)
     assert one.masked_rows == 1
@@ -345,7 +345,7 @@ def _a_part_that_fails_stops_the_others() -> None:
                 threading.Event().wait(0.004)
             return 0
 
-    sighting = sweep(_as_stores(Failing({"people": ()})), _search(), 2)
+    sighting = sweep(as_stores(Failing({"people": ()})), searching(), 2)
     assert [(one.table, one.why) for one in sighting.unsearched] == [("people", "denied")]
     assert sighting.tables == []
     assert len(read) < 400
@@ -355,36 +355,36 @@ def _a_table_that_is_refused_is_listed() -> None:
     """A table that cannot be read is listed, and the others are searched; a lost server ends all."""
     rows = {"a": ROWS, "b": ROWS, "c": ROWS}
     stores = FakeStores(rows, {"b": StoreError("denied")})
-    sighting = sweep(_as_stores(stores), _search())
+    sighting = sweep(as_stores(stores), searching())
     assert sighting.unsearched == [Unsearched(WHERE, "b", "denied")]
     assert [state.table for state in sighting.tables] == ["a", "c"]
     assert [trace.table for trace in sighting.traces] == ["a", "a", "c", "c"]
     for error in (StoreUnreachableError("gone"), ConflictError("gave way")):
         with pytest.raises(type(error)):
-            sweep(_as_stores(FakeStores(rows, {"b": error})), _search())
+            sweep(as_stores(FakeStores(rows, {"b": error})), searching())
 
 
 # --- one plan -------------------------------------------------------------------------------
 
 
-def _parties() -> tuple[Party, Party]:
+def parties() -> tuple[Party, Party]:
     subject, other = Closure(WaId(N)), Closure(WaId(CANARY))
     masks, theirs = Masks(subject), Masks(other)
     return (
-        Party(_search(masks=masks), masks),
-        Party(_search(closure=other), theirs),
+        Party(searching(masks=masks), masks),
+        Party(searching(closure=other), theirs),
     )
 
 
 def _what_is_located_is_planned() -> None:
     """The subject's rows are to go, mentions to be masked, and the canary's are planned apart."""
-    subject, other = _parties()
+    subject, other = parties()
     masked = subject.masks.mask(MENTION, Representation.TEXT)
     theirs = other.masks.mask(OF_THE_CANARY, Representation.TEXT)
     rows = (*ROWS, CANARYS, OF_THE_CANARY, masked, theirs)
     for batch in (1, len(rows)):
         tables = {"people": rows, "things": (BYSTANDER,), "ours": (OWN,), "named": (MENTION,)}
-        found = inspect(_as_stores(FakeStores(tables, batch=batch)), subject, other)
+        found = inspect(as_stores(FakeStores(tables, batch=batch)), subject, other)
         (mine, ours, named), (canarys,) = found.plan.tables, found.canary_plan.tables
         assert [located.row for located in mine.deletions] == [OWN]
         assert [located.locator for located in mine.deletions] == [b"00"]
@@ -413,20 +413,20 @@ def _what_is_located_is_planned() -> None:
 
 def _only_cells_that_change_are_replaced() -> None:
     """A cell that seems to hold the subject and does not is left, and so is one that is empty."""
-    subject, other = _parties()
+    subject, other = parties()
     row = b"2|%b7|call +%b|~" % (N.encode(), N.encode())
-    found = inspect(_as_stores(FakeStores({"people": (row,)})), subject, other)
+    found = inspect(as_stores(FakeStores({"people": (row,)})), subject, other)
     ((replacement,),) = (table.replacements for table in found.plan.tables)
     assert [index for index, _ in replacement.cells] == [2]
     empty = b"2||call +%b|~" % N.encode()
-    found = inspect(_as_stores(FakeStores({"people": (empty,)})), subject, other)
+    found = inspect(as_stores(FakeStores({"people": (empty,)})), subject, other)
     ((replacement,),) = (table.replacements for table in found.plan.tables)
     assert [index for index, _ in replacement.cells] == [2]
 
 
 def _with_masked_integers(number: str, row: bytes) -> tuple[Replacement, ...]:
     """Plan a row of a table whose every column is masked."""
-    store = _described().stores[0]
+    store = the_manifest().stores[0]
     columns = tuple(
         Column(n, store.tables[0].columns[0].kind, False, Treatment.MASK) for n in TYPES
     )
@@ -435,7 +435,7 @@ def _with_masked_integers(number: str, row: bytes) -> tuple[Replacement, ...]:
     closure = Closure(WaId(number))
     masks = Masks(closure)
     subject = Party(Search(described, closure, KEY, masks), masks)
-    found = inspect(_as_stores(FakeStores({"people": (row,)})), subject, _parties()[1])
+    found = inspect(as_stores(FakeStores({"people": (row,)})), subject, parties()[1])
     return tuple(one for table in found.plan.tables for one in table.replacements)
 
 
@@ -454,10 +454,10 @@ def _an_integer_is_masked_where_it_fits() -> None:
 
 def _what_cannot_be_masked_is_named() -> None:
     """A cell that no mask fits is refused with the place where it stands."""
-    subject, other = _parties()
+    subject, other = parties()
     row = b'1|x|{"a": %be0}|~' % N.encode()
     with pytest.raises(MaskError, match=r"^waweb\.people\.note: .*JSON"):
-        inspect(_as_stores(FakeStores({"people": (row,)})), subject, other)
+        inspect(as_stores(FakeStores({"people": (row,)})), subject, other)
 
 
 def _planned(*names: str) -> Plan:
@@ -498,11 +498,11 @@ def _hazards_are_refused_where_they_are_touched() -> None:
 def _counts_are_compared() -> None:
     """Each table's rows are deleted and replaced; a count that differs is an error by name."""
     stores = FakeStores({})
-    carry_out(_as_stores(stores), _planned("a", "b"))
+    carry_out(as_stores(stores), _planned("a", "b"))
     assert stores.done == [(do, name, 1) for name in ("a", "b") for do in ("delete", "replace")]
     for short in ("delete", "replace"):
         with pytest.raises(PlanError, match=r"waweb\.a: 1 rows .* everything is rolled back"):
-            carry_out(_as_stores(FakeStores({}, short=short)), _planned("a", "b"))
+            carry_out(as_stores(FakeStores({}, short=short)), _planned("a", "b"))
 
 
 # --- one check ------------------------------------------------------------------------------
@@ -535,9 +535,9 @@ def _what_keeps_from_committing() -> None:
 
 def _what_an_attempt_says_is_said() -> None:
     """Whether an attempt committed is what is returned, also of the last one."""
-    subject = _parties()[0]
+    subject = parties()[0]
     nobody = ProvenErasure(
-        "r", _as_stores(FakeStores({})), _described(), KEY, lambda _: None, lambda *_: None
+        "r", as_stores(FakeStores({})), the_manifest(), KEY, lambda _: None, lambda *_: None
     )
     with mock.patch("time.sleep") as sleep:
         for conflicts in (0, 1, erasure.ATTEMPTS - 1):
@@ -555,13 +555,58 @@ def _what_an_attempt_says_is_said() -> None:
     assert sleep.call_count == 2 * (1 + (erasure.ATTEMPTS - 1)) + erasure.ATTEMPTS - 1
 
 
+def _rounds_end() -> None:
+    """Rounds go on while rows come too late, three times at most, and end where one is not clear."""
+    subject, other = parties()
+    left = [Trace(WHERE, "people", "who", 1)]
+    for first in (1, 4):
+        for answers, traces, rounds in (
+            ([True], [[]], 1),
+            ([False], [left], 1),
+            ([True, True], [left, []], 2),
+            ([True, False], [left, left], 2),
+            ([True] * 3, [left] * 3, 3),
+        ):
+            seen = iter(traces)
+            erasing = mock.Mock(**{"committed.side_effect": answers})
+            draw = mock.Mock(side_effect=[subject, other])
+            observe = mock.Mock(side_effect=lambda _, seen=seen: mock.Mock(traces=next(seen)))
+            assert in_rounds(erasing, draw, observe, first) is answers[-1]
+            asked = [mock.call(number, subject) for number in range(first, first + rounds)]
+            assert erasing.committed.call_args_list == asked
+            assert observe.call_args_list == [mock.call(subject)] * rounds
+
+
+def _masks_are_drawn_until_they_fit() -> None:
+    """Masks that do not fit are drawn anew a bounded number of times, and only they."""
+    subject, other = parties()
+    erasing = mock.Mock(**{"committed.side_effect": [MaskError("too short"), True]})
+    draw = mock.Mock(side_effect=[subject, other])
+    observe = mock.Mock(return_value=mock.Mock(traces=[]))
+    assert in_rounds(erasing, draw, observe)
+    assert observe.call_args_list == [mock.call(other)]
+    for error, draws in ((MaskError("too short"), erasure.MASK_DRAWS), (PlanError("no"), 1)):
+        erasing = mock.Mock(**{"committed.side_effect": error})
+        draw = mock.Mock(return_value=subject)
+        with pytest.raises(type(error)):
+            in_rounds(erasing, draw, observe)
+        assert draw.call_count == draws
+
+
+def _at_once_commits() -> None:
+    """Where nobody settles what is clear, it is committed, once."""
+    commit = mock.Mock()
+    at_once(commit, ())
+    assert commit.call_args_list == [mock.call()]
+
+
 # --- the canary's rows, and what the population planted ---------------------------------------
 
 
 def _schemas() -> tuple[TableSchema, ...]:
     return tuple(
         TableSchema(t.store, t.name, tuple(ColumnSchema(c.name, c.kind.name) for c in t.columns))
-        for t in _described().tables.values()
+        for t in the_manifest().tables.values()
     )
 
 
@@ -578,7 +623,7 @@ def _cell(value: object) -> bytes:
 
 def _canarys_rows(**changes: Any) -> tuple[SeedRow, ...]:
     usual: dict[str, Any] = {
-        "manifest": _described(),
+        "manifest": the_manifest(),
         "tables": _schemas(),
         "wa_id": WaId(CANARY),
         "leave_out": (),
@@ -592,7 +637,7 @@ def _the_canary_is_in_each_column() -> None:
     rows = _canarys_rows()
     found: dict[tuple[str, str, str], Counter[str]] = {}
     for row in rows:
-        table = _described().tables[row.store, row.table]
+        table = the_manifest().tables[row.store, row.table]
         for name, value in row.values.items():
             forms = matcher.forms(_cell(value), _kind(table.column(name)))
             assert bool(forms) == (name in row.planted)
@@ -601,7 +646,7 @@ def _the_canary_is_in_each_column() -> None:
                 found.setdefault((row.store, row.table, name), Counter()).update(forms)
     bearing = {
         (t.store, t.name, c.name)
-        for t in _described().tables.values()
+        for t in the_manifest().tables.values()
         for c in t.columns
         if c.kind.role != "none"
     }
@@ -637,8 +682,8 @@ NEEDED: Final = {
 
 def _table(deleting: Sequence[str], masked: Sequence[str]) -> tuple[SeedRow, ...]:
     """Return the canary's rows in a table with a column of each of these kinds, and of others."""
-    template = _described().tables["messageStore", "messages"]
-    kinds = {c.kind.name: c.kind for t in _described().tables.values() for c in t.columns}
+    template = the_manifest().tables["messageStore", "messages"]
+    kinds = {c.kind.name: c.kind for t in the_manifest().tables.values() for c in t.columns}
     columns = [
         *(Column(f"own_{kind}", kinds[kind], True, Treatment.DELETE) for kind in deleting),
         *(Column(kind, kinds[kind], False, Treatment.MASK) for kind in masked),
@@ -650,7 +695,7 @@ def _table(deleting: Sequence[str], masked: Sequence[str]) -> tuple[SeedRow, ...
     ]
     key = ("needed_serial", "needed_label")
     table = replace(template, store=WHERE, name="made", columns=tuple(columns), key=key)
-    described = Manifest((replace(_described().stores[0], tables=(table,)),))
+    described = Manifest((replace(the_manifest().stores[0], tables=(table,)),))
     schema = TableSchema(WHERE, "made", tuple(ColumnSchema(c.name, c.kind.name) for c in columns))
     return _canarys_rows(manifest=described, tables=(schema,))
 
@@ -691,14 +736,14 @@ def _a_number_that_is_masked_is_whole() -> None:
 
 def _a_serial_number_that_is_no_key() -> None:
     """A counter is not moved, whether or not its column is a key or must have a value."""
-    template = _described().tables["messageStore", "messages"]
+    template = the_manifest().tables["messageStore", "messages"]
     kinds = {c.kind.name: c.kind for c in template.columns}
     columns = (
         Column("count", kinds["serial"], False, Treatment.MASK),
         Column("jid", kinds["jid"], False, Treatment.MASK),
     )
     table = replace(template, store=WHERE, name="made", columns=columns, key=())
-    described = Manifest((replace(_described().stores[0], tables=(table,)),))
+    described = Manifest((replace(the_manifest().stores[0], tables=(table,)),))
     schema = TableSchema(WHERE, "made", tuple(ColumnSchema(c.name, "text") for c in columns))
     (row,) = _canarys_rows(manifest=described, tables=(schema,))
     assert row.values["count"] == -1_019
@@ -762,6 +807,9 @@ CLAIMS: Final = (
     _counts_are_compared,
     _what_keeps_from_committing,
     _what_an_attempt_says_is_said,
+    _rounds_end,
+    _masks_are_drawn_until_they_fit,
+    _at_once_commits,
     _the_canary_is_in_each_column,
     _the_canary_has_rows_of_its_own_and_mentions,
     _a_number_that_is_masked_is_whole,
