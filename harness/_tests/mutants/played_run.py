@@ -15,7 +15,7 @@ from harness.identity import Closure, WaId
 from harness.journal import Entry, Held, Journal, Progress, State
 from harness.keys import SiteKey
 from harness.live import LiveRun, Mission
-from harness.model import EngineKind, History, Mode, Record, TableChange, TableState, Trace
+from harness.model import EngineKind, Failed, History, Mode, Record, TableChange, TableState, Trace
 from harness.plan import Party
 from harness.routines import RoutineFile
 from harness.stores.sweep import Sighting
@@ -162,6 +162,11 @@ class PlayedRun:
     def noted(self, state: State) -> list[Entry]:
         """Return the journal's entries of one state."""
         return [entry for entry in self.entries if entry.state is state]
+
+    def failed(self, phase: str, error: str) -> bool:
+        """Tell whether just this went wrong, and the run is not whole."""
+        one = self.only(Failed)
+        return (one.phase, one.error) == (phase, error) and "RunClosed" not in self.told
 
     def only(self, kind: type[Any]) -> Any:
         """Return the only record of a kind."""

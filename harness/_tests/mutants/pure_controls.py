@@ -10,16 +10,20 @@ from typing import Final
 import pytest
 
 from harness._tests import test_identity, test_judge, test_kept, test_matcher, test_recognition
+from harness._tests.mutants.call_proof_controls import call_proof_controls
 from harness._tests.mutants.cells import ALPHABETS, CELLS, REFUSED, SEVEN, WHOLE, Cell
 from harness._tests.mutants.controls import Control, adopted, named
 from harness._tests.mutants.engine_controls import driver_controls
+from harness._tests.mutants.exclusion_controls import exclusion_controls
 from harness._tests.mutants.fitting_controls import fitting_controls
 from harness._tests.mutants.journal_controls import journal_controls
 from harness._tests.mutants.judge_controls import judge_controls
 from harness._tests.mutants.live_controls import live_controls
+from harness._tests.mutants.live_fault_controls import live_fault_controls
 from harness._tests.mutants.live_judge_controls import live_judge_controls
 from harness._tests.mutants.proof_controls import proof_controls
 from harness._tests.mutants.recognition_controls import recognition_controls
+from harness._tests.mutants.resume_controls import resume_controls
 from harness._tests.mutants.step_controls import step_controls
 from harness._tests.mutants.two_phase_controls import two_phase_controls
 from harness._tests.mutants.witness_controls import witness_controls
@@ -40,13 +44,17 @@ def pure_controls() -> list[Control]:
         *judge_controls(),
         *live_judge_controls(),
         *live_controls(),
+        *live_fault_controls(),
+        *resume_controls(),
         *journal_controls(),
         *_searched(),
         *step_controls(),
         *recognition_controls(),
         *proof_controls(),
+        *call_proof_controls(),
         *witness_controls(),
         *fitting_controls(),
+        *exclusion_controls(),
         *two_phase_controls(),
         *driver_controls(),
         *_tests(),

@@ -48,6 +48,7 @@ MODULES: Final = (
     "stores.sweep",
     "stores.recognition",
     "stores.fitting",
+    "stores.exclusion",
     "stores.postgres_two_phase",
     "erasure",
     "proven_call",
