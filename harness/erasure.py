@@ -119,6 +119,8 @@ class ProvenErasure:
         found = self._inspect(store_set, subject, canary, Moment.BEFORE)
         if first and found.masked_rows:
             raise NotClearError("a mask drawn for this run happens to be in the stores: run again")
+        if not seeded:
+            raise NotClearError("no table could take the canary, so nothing proves the search")
         if sorted(found.canary_traces) != list(canaries.planted(seeded)):
             self.record(self._flight(seeded, found.canary_traces, ()))
             raise NotClearError("the canary was not seen exactly where it was planted")

@@ -68,13 +68,21 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first line: what the session is about, to be recognised when it is resumed."""
+    """The first line: what the session is about, to be recognised when it is resumed.
+
+    `server` is a digest of what the server calls itself, `treatments` one of the manifest with
+    the operator's own; `plans` are the digests of plans that were asked for, if any.
+    """
 
     session: str
     mode: str
     engine: str
     prefix: str
     routine: str
+    server: str = ""
+    stores: tuple[str, ...] = ()
+    treatments: str = ""
+    plans: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)

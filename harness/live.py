@@ -14,7 +14,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from harness import routines
@@ -27,6 +27,7 @@ from harness.errors import (
     PlanChangedError,
     RefusalError,
     SelfCommittingError,
+    StoreError,
     UnsettledError,
 )
 from harness.identity import Closure, WaId, variant_of
@@ -60,7 +61,7 @@ from harness.proven_call import ProvenCall, removed
 from harness.routines import RoutineFile
 from harness.run import CONNECTIONS, HARDENED, Recorder, now, observation
 from harness.stores import StoreSet
-from harness.stores.aliases import resolve
+from harness.stores.aliases import resolve, tied_numbers
 from harness.stores.sweep import Search, Sighting, sweep
 from harness.witnesses import find_witnesses, seen_witnesses
 
@@ -216,8 +217,9 @@ class LiveRun:
                 return
             self._guard.decided()
             names = progress.prepared(decided=True)
+            standing = store_set.prepared(names)
             store_set.settle(names, commit=True)
-            if names or progress.committed:
+            if standing or progress.committed:
                 self._took_effect(decided, recorded)
                 self._finish(decided)
             else:
@@ -284,8 +286,6 @@ class LiveRun:
             mission.hide(number)
         named = tuple(mission.key.pseudonym(number) for number in closure.numbers)
         self._record(ClosureFrozen(mission.run, closure.by_kind(), named))
-        if mission.mode is not Mode.AUDIT:
-            refuse_holds(closure, mission.holds)
         return closure
 
     def _saw(self, moment: Moment, sighting: Sighting, started_s: float) -> Observed:
@@ -304,15 +304,19 @@ class LiveRun:
 
     # --- the erasure --------------------------------------------------------------------------
 
-    def _in_rounds(self, first: int) -> None:
+    def _in_rounds(self, first: int) -> bool:
+        """Erase in rounds; return whether the last one was clear, and is committed or withheld."""
         mission = self._mission
+        require_free(mission, self._held.closure)
         # In a later round masks of an earlier one stand already, and must be the same.
         self._round, self._fresh, self._drew = first - 1, first == 1, False
         try:
-            in_rounds(_Counted(self._erasing(), self._began), self._drawn, self._observe, first)
+            counted = _Counted(self._erasing(), self._began)
+            return in_rounds(counted, self._drawn, self._observe, first)
         except _WithheldError:
             self._note(State.ROLLED_BACK)
             self._record(Withheld(mission.run))
+            return True
         except SelfCommittingError as error:
             raise RefusalError(str(error)) from None
         finally:
@@ -381,8 +385,9 @@ class LiveRun:
         with self._taken_back(attempt, HarnessError):
             self._prepare(attempt)
         self._pending = True
-        self._note(State.COMMITTING, tables=tables, token=attempt)
-        self._record(Committing(mission.run, self._round, tables))
+        with self._taken_back(attempt, HarnessError):
+            self._note(State.COMMITTING, tables=tables, token=attempt)
+            self._record(Committing(mission.run, self._round, tables))
         # Any other error does not tell whether the commit took effect.
         with self._taken_back(attempt, ConflictError):
             commit()
@@ -448,7 +453,7 @@ class LiveRun:
     def _finish(self, decided: Entry) -> None:
         """Sweep on a fresh snapshot; what came too late is erased in another round."""
         if self._observe(self._party()).traces:
-            self._in_rounds(first=decided.round + 1)
+            self._once_more(decided)
 
     def _decide_again(self, decided: Entry, recorded: History) -> None:
         """Erase what is there: of the commit that was sent nobody knows whether it was done."""
@@ -456,6 +461,11 @@ class LiveRun:
         subject = self._party()
         there = sweep(self._mission.store_set, subject.search, CONNECTIONS)
         before = self._saw(Moment.AFTER, there, started_s)
+        if before.unsearched:
+            raise StoreError(
+                "A table could not be searched, so nobody knows whether the commit that was sent "
+                "was carried out: see that every table can be read, and resume again."
+            )
         left = {trace.store for trace in before.traces}
         at_once = self._mission.store_set.config.engine is EngineKind.MYSQL
         # Where one commit reaches all stores, it was carried out in all of them or in none.
@@ -465,11 +475,27 @@ class LiveRun:
             rounds = {one.round for one in recorded if isinstance(one, Erased)}
             if decided.round not in rounds:
                 self._record(Erased(self._mission.run, decided.round, 1, 0.0, done))
-        if left:
-            self._in_rounds(first=decided.round + 1)
+        if left and not done and self._mission.plans:
+            self._not_carried_out(decided)
+        elif left:
+            self._once_more(decided)
         else:
             self._note(State.COMMITTED, token=decided.token)
             self._note(State.SWEPT)
+
+    def _not_carried_out(self, decided: Entry) -> None:
+        """Leave it at that: what was asked for was one plan, and it may not be that any more."""
+        self._note(State.ROLLED_BACK, token=decided.token)
+        why = (
+            "the commit that was sent was not carried out, so every row is as it was, and --plan "
+            "asked for exactly that plan: rehearse and run again"
+        )
+        self._record(RolledBack(self._mission.run, decided.round, why))
+
+    def _once_more(self, decided: Entry) -> None:
+        """Erase in another round; what that leaves undone is still to be finished."""
+        if not self._in_rounds(first=decided.round + 1):
+            raise _PhaseFailed
 
     def _note(
         self,
@@ -512,6 +538,21 @@ def plan_digest(mission: Mission, closure: Closure, tables: Sequence[TableChange
         ),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode("ascii")).hexdigest()
+
+
+def require_free(mission: Mission, closure: Closure) -> None:
+    """Refuse a subject under a legal hold, by their own numbers or by any tied to those.
+
+    Raises:
+        HoldError: They are.
+        StoreError: What ties numbers cannot be read.
+    """
+    if mission.holds:
+        refuse_holds(closure, mission.holds)
+        tied = tied_numbers(mission.store_set, mission.manifest, closure)
+        for number in tied:
+            mission.hide(number)
+        refuse_holds(replace(closure, aliases=closure.aliases | tied), mission.holds)
 
 
 def refuse_holds(closure: Closure, holds: frozenset[str]) -> None:

@@ -140,6 +140,8 @@ class _Calls(ProvenErasure):
         canary, seeded = self._plant_canary(store_set, hazards)
         memory = Memory() if self.masks else None
         found = self._watch(subject, canary, memory, Moment.BEFORE)
+        if not seeded:
+            raise NotClearError("no table could take the canary, so nothing proves the search")
         if sorted(found.canary_traces) != list(canaries.planted(seeded)):
             self.record(self._flight(seeded, found.canary_traces, ()))
             raise NotClearError("the canary was not seen exactly where it was planted")

@@ -13,6 +13,7 @@ from harness.identity.closure import (
     WaId,
     freeze,
     parse_wa_id,
+    tied_to,
     variant_of,
 )
 from harness.identity.kept import is_masked_copy
@@ -38,5 +39,6 @@ __all__ = [
     "is_masked_copy",
     "parse_wa_id",
     "spelled",
+    "tied_to",
     "variant_of",
 ]

@@ -7,7 +7,7 @@ number that the stores tie to the subject; it cannot be worked out once rows are
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -149,6 +149,16 @@ def freeze(wa_id: WaId, ties: Iterable[tuple[bytes, bytes]]) -> Closure:
             elif number != own and _WA_ID.fullmatch(number):
                 aliases.add(number)
     return Closure(wa_id, frozenset(aliases), frozenset(lids))
+
+
+def tied_to(numbers: Collection[str], ties: Iterable[tuple[bytes, bytes]]) -> frozenset[str]:
+    """Return every number that a tie puts beside one of these: their persons', or an owner's."""
+    found: set[str] = set()
+    for pair in ties:
+        sides = {_number(side)[0] for side in pair}
+        if sides & set(numbers):
+            found |= sides
+    return frozenset(found - {""})
 
 
 def _number(side: bytes) -> tuple[str, bool]:

@@ -111,6 +111,7 @@ def _live_stage(
 
     # One sentence says why, on the last screen; node ids of a live run are of no use later.
     config.option.tbstyle = "no"
+    config.option.fulltrace = False
     if config.option.verbose == 0:
         config.option.verbose = _QUIET
     for name in ("lfplugin", "nfplugin", "stepwiseplugin"):

@@ -52,6 +52,7 @@ _PARTIAL: Final = {
     "cacheshow": "--cache-show",
     "inifilename": "-c",
     "showlocals": "--showlocals",
+    "fulltrace": "--full-trace",
     "usepdb": "--pdb",
     "trace": "--trace",
     "debug": "--debug",

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.judge import Run, runs_of
-from harness.model import Erased, Mode, PlanMade, TableChange, Verdict, Withheld
+from harness.model import ClosureFrozen, Erased, Mode, PlanMade, TableChange, Verdict, Withheld
 from harness.plugin import preflight_screen, screen
 from harness.plugin.next_step import next_step
 from harness.plugin.outcome import Concluded, changes_of
@@ -121,6 +121,7 @@ def _facts(stage: LiveStage) -> Iterator[tuple[str, str]]:
     for run in runs:
         told = changes.get(run.opened.run, ())
         yield "subject", f"{run.opened.subject[:_PSEUDONYM_DIGITS]}…{_in_all(run, told)}"
+        yield from _known_as(run)
         for change in told[:_SHOWN_TABLES]:
             counts = f"{change.deleted_rows} deleted, {change.masked_rows} masked"
             yield "", f"{change.store}.{change.table}: {counts}"
@@ -143,6 +144,15 @@ def _facts(stage: LiveStage) -> Iterator[tuple[str, str]]:
             "made for this site: keep it, pseudonyms mean nothing without it",
         )
     yield "evidence", os.path.relpath(stage.session.folder)
+
+
+def _known_as(run: Run) -> Iterator[tuple[str, str]]:
+    """Say by how many numbers of each kind the subject was looked for."""
+    for frozen in run.all(ClosureFrozen)[-1:]:
+        yield (
+            "known as",
+            ", ".join(f"{count} {kind}" for kind, count in frozen.identifiers if count),
+        )
 
 
 def _in_all(run: Run, changes: Sequence[TableChange]) -> str:

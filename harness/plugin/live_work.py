@@ -6,6 +6,7 @@ step that must outlive a kill to the journal.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -19,7 +20,8 @@ from harness.errors import EvidenceError, RefusalError
 from harness.evidence.session import Session
 from harness.identity import Closure, WaId
 from harness.journal import Header, Held, Journal, Progress, mend
-from harness.live import Guard, LiveRun, Mission, refuse_holds, token
+from harness.live import Guard, LiveRun, Mission, require_free, token
+from harness.manifest import Manifest
 from harness.model import (
     ClosureFrozen,
     Drifted,
@@ -40,6 +42,7 @@ from harness.run import HARDENED
 from harness.stores import StoreSet
 from harness.stores.aliases import resolve
 from harness.stores.exclusion import Exclusion, exclusive
+from harness.stores.server import identity_of
 from harness.stores.watched import watched
 
 LOCK_WAIT_S: Final = 5.0
@@ -67,6 +70,7 @@ class LiveWork:
     same: tuple[WaId, ...] = ()
     begun: set[WaId] = field(default_factory=set)
     taken_up: bool = False
+    _plans: frozenset[str] = frozenset()
 
     def act_on(self, ready: Sequence[tuple[StoreSet, Preflight]]) -> None:
         """Do what was asked for on the store sets, which were looked at.
@@ -98,6 +102,10 @@ class LiveWork:
                     config.engine.value,
                     config.prefix,
                     self.request.candidate,
+                    server=identity_of(store_set),
+                    stores=tuple(sorted(store_set.databases())),
+                    treatments=_treatments(self.request.manifest),
+                    plans=tuple(sorted(self.request.plans)),
                 )
             )
             waiting = [
@@ -132,7 +140,7 @@ class LiveWork:
         for subject in self.request.subjects:
             closure = resolve(store_set, self.request.manifest, Closure(subject))
             self._hide(closure)
-            refuse_holds(closure, self.request.holds)
+            require_free(self._mission(store_set, token(), subject), closure)
             if any({*closure.numbers} <= {*one.numbers} for one in persons):
                 self.same = (*self.same, subject)
             else:
@@ -176,6 +184,11 @@ class LiveWork:
                 "The session to be resumed was about another store set: give the --db-env that it "
                 "was started with."
             )
+        if header.treatments != _treatments(self.request.manifest):
+            raise RefusalError(
+                "The session to be resumed was begun with other treatments: give the --treatment "
+                "that it was started with, and the same release of the harness."
+            )
         if header.mode not in {Mode.LIVE, Mode.REHEARSE}:
             raise RefusalError("Only a live session or a rehearsal can be resumed.")
         for known in self._read_histories().values():
@@ -185,7 +198,9 @@ class LiveWork:
         with self._timed("resume"), self._alone(store_set, RESUME_WAIT_S) as lock:
             # Only now is it sure that nobody else is writing there.
             self.journal.tidy()
-            _, progresses = self.journal.read()
+            header, progresses = self.journal.read()
+            _require_same(header, store_set)
+            self._plans = frozenset(header.plans)
             helds = self._open_sealed(progresses)
             self.taken_up = True
             recorded = self._read_histories()
@@ -195,6 +210,7 @@ class LiveWork:
                 if progress.over:
                     # What a killed run sent may have been prepared after all was over.
                     store_set.settle(progress.prepared(decided=False), commit=False)
+                    store_set.settle(progress.prepared(decided=True), commit=True)
                     continue
                 self.guard.released()
                 self.guard.require_time()
@@ -240,10 +256,11 @@ class LiveWork:
             manifest=request.manifest,
             engine=_label(store_set),
             key=request.key,
-            routine=request.candidate,
-            file=request.file,
+            # Whatever began it, the plan can finish it.
+            routine=HARDENED if request.resume else request.candidate,
+            file=None if request.resume else request.file,
             holds=request.holds,
-            plans=request.plans,
+            plans=request.plans or self._plans,
             require_alone=alone or (lambda: None),
             hide=self.redactor.register_number,
         )
@@ -281,6 +298,24 @@ class LiveWork:
             yield
         finally:
             self.durations_s[name] += time.monotonic() - started_s
+
+
+def _require_same(header: Header, store_set: StoreSet) -> None:
+    """Refuse to take a session up where it was not begun.
+
+    Raises:
+        RefusalError: It is another server, or other databases are seen there.
+    """
+    stores = tuple(sorted(store_set.databases()))
+    if (header.server, header.stores) != (identity_of(store_set), stores):
+        raise RefusalError(
+            "The session to be resumed was begun on another server, or with other databases in "
+            "sight: give the --db-env that it was started with; nothing was touched."
+        )
+
+
+def _treatments(manifest: Manifest) -> str:
+    return hashlib.sha256(repr(manifest).encode()).hexdigest()
 
 
 def _resumed(run: LiveRun, *, progress: Progress, recorded: History) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from harness.errors import ConflictError, StoreError, StoreUnreachableError
-from harness.identity import Closure, Filter, freeze
+from harness.identity import Closure, Filter, freeze, tied_to
 from harness.manifest import Manifest, Table
 from harness.model import TableSchema
 from harness.stores.protocol import StoreSet
@@ -30,6 +30,23 @@ def resolve(store_set: StoreSet, manifest: Manifest, closure: Closure) -> Closur
     Raises:
         StoreError: An alias table lacks a column without which the closure is incomplete.
     """
+    return freeze(closure.wa_id, _ties(store_set, manifest, closure))
+
+
+def tied_numbers(store_set: StoreSet, manifest: Manifest, closure: Closure) -> frozenset[str]:
+    """Return every number that the stores tie to any number of a closure, one step further.
+
+    They may be somebody else's, so they are not the closure's; whoever asks for a legal hold
+    had better know them.
+
+    Raises:
+        StoreError: See `resolve`.
+    """
+    return tied_to(closure.numbers, _ties(store_set, manifest, closure))
+
+
+def _ties(store_set: StoreSet, manifest: Manifest, closure: Closure) -> list[Tie]:
+    """Return the ties in rows that may name anybody of a closure."""
     ties: list[Tie] = []
     candidate = Filter(closure.identifiers)
     with store_set.snapshot():
@@ -46,7 +63,7 @@ def resolve(store_set: StoreSet, manifest: Manifest, closure: Closure) -> Closur
                         f"{table.store}.{table.label} cannot be read, and may tie other numbers "
                         f"to the subject: {error}"
                     ) from None
-    return freeze(closure.wa_id, ties)
+    return ties
 
 
 def _readers(table: TableSchema, described: Table) -> Iterator[Callable[[Cells], Iterator[Tie]]]:

@@ -300,11 +300,15 @@ class Bed:
         return self._start(reports, self.arguments(reports, "--preflight"))
 
     def resume(
-        self, session: Session, *, db_env: Path | None = None, key: Path | None = None
+        self,
+        session: Session,
+        *more: str,
+        db_env: Path | None = None,
+        key: Path | None = None,
     ) -> Session:
         """Start what takes a session up again."""
         taken_up = f"--resume={session.folder}"
-        arguments = self.arguments(session.reports, taken_up, db_env=db_env, key=key)
+        arguments = self.arguments(session.reports, taken_up, *more, db_env=db_env, key=key)
         return self._start(session.reports, arguments)
 
     def _start(self, reports: Path, arguments: list[str]) -> Session:
