@@ -275,17 +275,37 @@ def test_each_missing_privilege_is_named_with_its_grant(
 
 @on_mysql
 def test_a_hidden_store_is_not_taken_for_absent(strict: StoreSet, described: Manifest) -> None:
-    """A store that MySQL hides for want of any privilege is listed with the grant that shows it."""
+    """A store that MySQL hides for want of any privilege is refused with the grant that shows it."""
     with user_for(strict, Purpose.ERASE) as user:
         place = "`own\\_messageStore`.*"
         strict.execute(STORE, f"REVOKE ALL PRIVILEGES ON {place} FROM '{user.name}'@'%'")
+        for purpose in Purpose:
+            found = looked(user.config, described, purpose)
+            assert found.facts.missing == (STORE,)
+            assert ["hidden from the account" in one for one in found.refusals] == [True]
+            assert not any("Not on this server" in one for one in found.warnings)
         found = looked(user.config, described)
-        assert found.facts.missing == (STORE,)
-        assert any("hidden from the account" in one for one in found.warnings)
         (hidden,) = found.facts.hidden
         assert hidden.statement in render(found, width=80, colour=False)
         strict.execute(STORE, hidden.statement)
         assert looked(user.config, described).facts.missing == ()
+
+
+@pytest.mark.parametrize("place", ["*.*", "`some\\_messageStore`.*"], ids=["global", "its own"])
+@on_mysql
+def test_a_store_that_would_be_shown_is_known_to_be_absent(
+    strict: StoreSet, described: Manifest, place: str
+) -> None:
+    """A store that is not listed, though the account has a right to see it, is only a warning."""
+    with user_for(strict, Purpose.AUDIT) as user:
+        config = replace(user.config, prefix="some_")
+        right = "SHOW DATABASES" if place == "*.*" else "SELECT"
+        strict.execute(STORE, f"GRANT {right} ON {place} TO '{user.name}'@'%'")
+        found = looked(config, described, Purpose.AUDIT)
+    hidden = {lack.store for lack in found.facts.hidden}
+    assert set(found.facts.missing) - hidden == ({STORE} if hidden else set(names(described)))
+    (warning,) = (one for one in found.warnings if "so not searched" in one)
+    assert STORE in warning
 
 
 @on_mysql
