@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -563,6 +563,27 @@ def test_what_is_on_the_server_is_a_warning(
     assert [one for one in found.warnings if re.search(says, one)]
     assert found.ready
     assert not [one for one in looked(run_config, described).warnings if re.search(says, one)]
+
+
+@on_postgres
+def test_stores_that_cannot_be_committed_together_are_told(
+    store_set: StoreSet, run_config: RunConfig, described: Manifest
+) -> None:
+    """As soon as others leave too little room to prepare every store, one warning says so."""
+    room = 16 - len(store_set.databases())
+    taken = [f"somebody_{number}" for number in range(room + 1)]
+    heard = []
+    with ExitStack() as stack:
+        stack.callback(lambda: store_set.settle(taken, commit=False))
+        for gid in taken:
+            store_set.execute(STORE, "BEGIN")
+            store_set.execute(STORE, "PREPARE TRANSACTION %s", (gid,))
+            if gid in taken[-2:]:
+                found = looked(run_config, described)
+                heard.append([one for one in found.warnings if "one after the other" in one])
+    assert heard[0] == []
+    (warning,) = heard[1]
+    assert f"is 16, of which {room + 1} are in use" in warning
 
 
 READ_ONLY: dict[EngineKind, dict[str, tuple[list[str], list[str]]]] = {
