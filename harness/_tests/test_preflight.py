@@ -17,6 +17,7 @@ import pytest
 from harness import keys
 from harness.config import RunConfig
 from harness.erasure import ProvenErasure
+from harness.errors import PlanError
 from harness.identity import Closure, WaId
 from harness.manifest import Manifest
 from harness.masks import Masks
@@ -29,6 +30,7 @@ from harness.population.rows import rows_of
 from harness.preflight import Preflight, Purpose, look
 from harness.stores import StoreSet, connect, ddl
 from harness.stores.aliases import resolve
+from harness.stores.mysql_changes import CARRIES_ON
 from harness.stores.mysql_grants import read, statement
 from harness.stores.sweep import Search, sweep
 
@@ -345,6 +347,62 @@ def test_what_may_not_be_seen_is_said(strict: StoreSet, described: Manifest) -> 
         for sentence in unseen:
             strict.execute(STORE, sentence[sentence.index("GRANT") :])
         assert looked(user.config, described).facts.condition.unseen == ()
+
+
+OUTSIDE = "else$where"
+
+
+@pytest.fixture
+def outside(strict: StoreSet) -> Iterator[None]:
+    """Another application's database, from which foreign keys cascade to two of our tables."""
+    tables = {"receipts": "bystanders", "odd-$name": "more-$bystanders"}
+    make = [
+        "CREATE TABLE `odd-$name` (_id BIGINT PRIMARY KEY)",
+        f"CREATE DATABASE `{OUTSIDE}`",
+        *(
+            f"CREATE TABLE `{OUTSIDE}`.`{child}` (id BIGINT, FOREIGN KEY (id) "
+            f"REFERENCES own_messageStore.`{parent}` (_id) ON DELETE CASCADE)"
+            for parent, child in tables.items()
+        ),
+    ]
+    with planted(strict, make, [f"DROP DATABASE `{OUTSIDE}`", "DROP TABLE `odd-$name`"]):
+        yield
+
+
+@on_mysql
+@pytest.mark.usefixtures("outside")
+def test_a_cascade_of_a_hidden_database_is_a_hazard(strict: StoreSet, described: Manifest) -> None:
+    """With PROCESS a foreign key that the account may not see is a hazard; without, that is said."""
+    with user_for(strict, Purpose.ERASE) as user:
+        blind = looked(user.config, described)
+        assert blind.facts.hazards == ()
+        assert any("databases hidden from this account" in one for one in blind.warnings)
+        audit = looked(user.config, described, Purpose.AUDIT)
+        assert not any("databases hidden from this account" in one for one in audit.warnings)
+        strict.execute(STORE, f"GRANT PROCESS ON *.* TO '{user.name}'@'%'")
+        found = looked(user.config, described)
+        assert not any("databases hidden from this account" in one for one in found.warnings)
+        hazards = [(one.store, one.table) for one in found.facts.hazards]
+        assert hazards == [(STORE, "odd-$name"), (STORE, "receipts")]
+        assert {one.why for one in found.facts.hazards} == {CARRIES_ON}
+
+
+@on_mysql
+@pytest.mark.usefixtures("outside")
+def test_no_row_of_a_hidden_database_is_deleted(strict: StoreSet, described: Manifest) -> None:
+    """A plan that would delete rows of a database that the account may not see is refused."""
+    strict.insert(rows_of(showcase(SUBJECT)))
+    strict.execute(STORE, f"INSERT INTO `{OUTSIDE}`.bystanders SELECT _id FROM receipts")
+    count = f"SELECT count(*) FROM `{OUTSIDE}`.bystanders"
+    before = strict.query(STORE, count)
+    with user_for(strict, Purpose.ERASE) as user:
+        strict.execute(STORE, f"GRANT PROCESS ON *.* TO '{user.name}'@'%'")
+        with (
+            reached(user.config, described) as store_set,
+            pytest.raises(PlanError, match=r"receipts.*foreign key"),
+        ):
+            erase(store_set, described)
+    assert strict.query(STORE, count) == before != [(0,)]
 
 
 @on_postgres

@@ -96,7 +96,7 @@ def _condition(
     settings = ask.settings((*_LOGGING, *_REPLICATION, *_DURABILITY))
     grants = read(ask.column("SHOW GRANTS"), literal=ask.literal)
     unseen: list[str] = []
-    sessions = (*_blocked(ask, tables), *_transactions(ask, grants, unseen))
+    sessions = (*_blocked(ask, tables), *_transactions(ask, grants, wanted, unseen))
     replication = tuple(_replication(ask, grants, settings, unseen))
     auditors = [Setting("audit plugin", name) for name in ask.column(_AUDITORS)]
     return Condition(
@@ -242,10 +242,17 @@ def _blocked(ask: _Asking, tables: Sequence[TableSchema]) -> Iterator[OtherSessi
                 raise
 
 
-def _transactions(ask: _Asking, grants: Grants, unseen: list[str]) -> Iterator[OtherSession]:
+def _transactions(
+    ask: _Asking, grants: Grants, wanted: Sequence[str], unseen: list[str]
+) -> Iterator[OtherSession]:
     if not grants.everywhere("PROCESS"):
+        cascades = (
+            ", and foreign keys with which databases hidden from this account would have their "
+            "own rows deleted by a deletion here,"
+        )
         unseen.append(
-            "other sessions' transactions could not be seen, which needs the privilege PROCESS: "
+            f"other sessions' transactions{cascades if 'DELETE' in wanted else ''} could not be "
+            "seen, which needs the privilege PROCESS: "
             f"GRANT PROCESS ON *.* TO {grantee(ask.account)};"
         )
         return

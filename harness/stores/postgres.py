@@ -118,7 +118,7 @@ _CONFLICT: Final = frozenset({"40001", "40P01", "55P03"})
 _LOCK_TIMEOUT_S: Final = 5
 # A search may wait longer, and holds up nobody meanwhile; but no signal gets through to it.
 _SEARCH_LOCK_TIMEOUT_S: Final = 30
-_KEEPALIVES: Final = {
+_KEEPALIVES: Final[Mapping[str, Any]] = {
     "keepalives": 1,
     "keepalives_idle": 60,
     "keepalives_interval": 10,
