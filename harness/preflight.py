@@ -50,7 +50,7 @@ _RUNS: Final = {Purpose.ERASE: "erasure", Purpose.AUDIT: "audit"}
 class Facts:
     """What was found on the server, before anything is made of it.
 
-    `missing` are stores that are not there, `hidden` the grants that would show those of them
+    `missing` are stores that are not listed, `hidden` the grants that would show those of them
     which MySQL may only be hiding; `absent` is what the manifest has and the server lacks.
     """
 
@@ -143,6 +143,7 @@ def look(
     refuse_drift = writes and not accept_drift
     refusals = (
         *_absence(facts, manifest, store_set.config.engine),
+        *_hidden_stores(facts),
         *_missing_privileges(facts, purpose),
         *(facts.condition.refusing if writes else ()),
         *(drift if refuse_drift else ()),
@@ -250,17 +251,20 @@ def _missing_privileges(facts: Facts, purpose: Purpose) -> Iterator[str]:
         )
 
 
-def _missing_stores(facts: Facts) -> Iterator[str]:
-    if not facts.missing:
-        return
-    listed = ", ".join(facts.missing)
+def _hidden_stores(facts: Facts) -> Iterator[str]:
     if facts.hidden:
         yield (
-            f"Not on this server, or hidden from the account, and so not searched: {listed}; "
-            "what MySQL hides is shown by the GRANT statements listed for it."
+            "Not on this server, or hidden from the account and then not searched: "
+            f"{', '.join(lack.store for lack in facts.hidden)}: have an administrator run the "
+            f"{_counted(len(facts.hidden), 'GRANT statement')} listed for it, which are allowed "
+            "where the database does not exist, and run again."
         )
-    else:
-        yield f"Not on this server, and so not searched: {listed}."
+
+
+def _missing_stores(facts: Facts) -> Iterator[str]:
+    hidden = {lack.store for lack in facts.hidden}
+    if known := [store for store in facts.missing if store not in hidden]:
+        yield f"Not on this server, and so not searched: {', '.join(known)}."
 
 
 def _incomplete_closure(facts: Facts, manifest: Manifest) -> Iterator[str]:

@@ -43,11 +43,12 @@ def test_a_second_operator_is_refused(store_set: StoreSet, stores: list[str]) ->
     """While one operator has the lock a second is refused in one sentence, and may come afterwards."""
     with exclusive(store_set.config, stores, wait_s=0) as first:
         with (
-            pytest.raises(BusyError, match="Another operator"),
+            pytest.raises(BusyError, match="Another operator") as refused,
             exclusive(store_set.config, stores, wait_s=0.3),
         ):
             pass
         first.require_held()
+        assert END[store_set.config.engine].format(session_of(first)) in str(refused.value)
     with exclusive(store_set.config, stores, wait_s=10) as second:
         second.require_held()
     assert issubclass(BusyError, RefusalError)

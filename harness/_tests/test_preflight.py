@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import pytest
 from harness import keys
 from harness.config import RunConfig
 from harness.erasure import ProvenErasure
+from harness.errors import PlanError
 from harness.identity import Closure, WaId
 from harness.manifest import Manifest
 from harness.masks import Masks
@@ -29,6 +30,7 @@ from harness.population.rows import rows_of
 from harness.preflight import Preflight, Purpose, look
 from harness.stores import StoreSet, connect, ddl
 from harness.stores.aliases import resolve
+from harness.stores.mysql_changes import CARRIES_ON
 from harness.stores.mysql_grants import read, statement
 from harness.stores.sweep import Search, sweep
 
@@ -275,17 +277,37 @@ def test_each_missing_privilege_is_named_with_its_grant(
 
 @on_mysql
 def test_a_hidden_store_is_not_taken_for_absent(strict: StoreSet, described: Manifest) -> None:
-    """A store that MySQL hides for want of any privilege is listed with the grant that shows it."""
+    """A store that MySQL hides for want of any privilege is refused with the grant that shows it."""
     with user_for(strict, Purpose.ERASE) as user:
         place = "`own\\_messageStore`.*"
         strict.execute(STORE, f"REVOKE ALL PRIVILEGES ON {place} FROM '{user.name}'@'%'")
+        for purpose in Purpose:
+            found = looked(user.config, described, purpose)
+            assert found.facts.missing == (STORE,)
+            assert ["hidden from the account" in one for one in found.refusals] == [True]
+            assert not any("Not on this server" in one for one in found.warnings)
         found = looked(user.config, described)
-        assert found.facts.missing == (STORE,)
-        assert any("hidden from the account" in one for one in found.warnings)
         (hidden,) = found.facts.hidden
         assert hidden.statement in render(found, width=80, colour=False)
         strict.execute(STORE, hidden.statement)
         assert looked(user.config, described).facts.missing == ()
+
+
+@pytest.mark.parametrize("place", ["*.*", "`some\\_messageStore`.*"], ids=["global", "its own"])
+@on_mysql
+def test_a_store_that_would_be_shown_is_known_to_be_absent(
+    strict: StoreSet, described: Manifest, place: str
+) -> None:
+    """A store that is not listed, though the account has a right to see it, is only a warning."""
+    with user_for(strict, Purpose.AUDIT) as user:
+        config = replace(user.config, prefix="some_")
+        right = "SHOW DATABASES" if place == "*.*" else "SELECT"
+        strict.execute(STORE, f"GRANT {right} ON {place} TO '{user.name}'@'%'")
+        found = looked(config, described, Purpose.AUDIT)
+    hidden = {lack.store for lack in found.facts.hidden}
+    assert set(found.facts.missing) - hidden == ({STORE} if hidden else set(names(described)))
+    (warning,) = (one for one in found.warnings if "so not searched" in one)
+    assert STORE in warning
 
 
 @on_mysql
@@ -325,6 +347,62 @@ def test_what_may_not_be_seen_is_said(strict: StoreSet, described: Manifest) -> 
         for sentence in unseen:
             strict.execute(STORE, sentence[sentence.index("GRANT") :])
         assert looked(user.config, described).facts.condition.unseen == ()
+
+
+OUTSIDE = "else$where"
+
+
+@pytest.fixture
+def outside(strict: StoreSet) -> Iterator[None]:
+    """Another application's database, from which foreign keys cascade to two of our tables."""
+    tables = {"receipts": "bystanders", "odd-$name": "more-$bystanders"}
+    make = [
+        "CREATE TABLE `odd-$name` (_id BIGINT PRIMARY KEY)",
+        f"CREATE DATABASE `{OUTSIDE}`",
+        *(
+            f"CREATE TABLE `{OUTSIDE}`.`{child}` (id BIGINT, FOREIGN KEY (id) "
+            f"REFERENCES own_messageStore.`{parent}` (_id) ON DELETE CASCADE)"
+            for parent, child in tables.items()
+        ),
+    ]
+    with planted(strict, make, [f"DROP DATABASE `{OUTSIDE}`", "DROP TABLE `odd-$name`"]):
+        yield
+
+
+@on_mysql
+@pytest.mark.usefixtures("outside")
+def test_a_cascade_of_a_hidden_database_is_a_hazard(strict: StoreSet, described: Manifest) -> None:
+    """With PROCESS a foreign key that the account may not see is a hazard; without, that is said."""
+    with user_for(strict, Purpose.ERASE) as user:
+        blind = looked(user.config, described)
+        assert blind.facts.hazards == ()
+        assert any("databases hidden from this account" in one for one in blind.warnings)
+        audit = looked(user.config, described, Purpose.AUDIT)
+        assert not any("databases hidden from this account" in one for one in audit.warnings)
+        strict.execute(STORE, f"GRANT PROCESS ON *.* TO '{user.name}'@'%'")
+        found = looked(user.config, described)
+        assert not any("databases hidden from this account" in one for one in found.warnings)
+        hazards = [(one.store, one.table) for one in found.facts.hazards]
+        assert hazards == [(STORE, "odd-$name"), (STORE, "receipts")]
+        assert {one.why for one in found.facts.hazards} == {CARRIES_ON}
+
+
+@on_mysql
+@pytest.mark.usefixtures("outside")
+def test_no_row_of_a_hidden_database_is_deleted(strict: StoreSet, described: Manifest) -> None:
+    """A plan that would delete rows of a database that the account may not see is refused."""
+    strict.insert(rows_of(showcase(SUBJECT)))
+    strict.execute(STORE, f"INSERT INTO `{OUTSIDE}`.bystanders SELECT _id FROM receipts")
+    count = f"SELECT count(*) FROM `{OUTSIDE}`.bystanders"
+    before = strict.query(STORE, count)
+    with user_for(strict, Purpose.ERASE) as user:
+        strict.execute(STORE, f"GRANT PROCESS ON *.* TO '{user.name}'@'%'")
+        with (
+            reached(user.config, described) as store_set,
+            pytest.raises(PlanError, match=r"receipts.*foreign key"),
+        ):
+            erase(store_set, described)
+    assert strict.query(STORE, count) == before != [(0,)]
 
 
 @on_postgres
@@ -543,6 +621,27 @@ def test_what_is_on_the_server_is_a_warning(
     assert [one for one in found.warnings if re.search(says, one)]
     assert found.ready
     assert not [one for one in looked(run_config, described).warnings if re.search(says, one)]
+
+
+@on_postgres
+def test_stores_that_cannot_be_committed_together_are_told(
+    store_set: StoreSet, run_config: RunConfig, described: Manifest
+) -> None:
+    """As soon as others leave too little room to prepare every store, one warning says so."""
+    room = 16 - len(store_set.databases())
+    taken = [f"somebody_{number}" for number in range(room + 1)]
+    heard = []
+    with ExitStack() as stack:
+        stack.callback(lambda: store_set.settle(taken, commit=False))
+        for gid in taken:
+            store_set.execute(STORE, "BEGIN")
+            store_set.execute(STORE, "PREPARE TRANSACTION %s", (gid,))
+            if gid in taken[-2:]:
+                found = looked(run_config, described)
+                heard.append([one for one in found.warnings if "one after the other" in one])
+    assert heard[0] == []
+    (warning,) = heard[1]
+    assert f"is 16, of which {room + 1} are in use" in warning
 
 
 READ_ONLY: dict[EngineKind, dict[str, tuple[list[str], list[str]]]] = {

@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 
 from harness.config import RunConfig
-from harness.errors import StoreError
+from harness.errors import ConflictError, StoreError
 from harness.manifest import Manifest
 from harness.model import EngineKind, Secret
-from harness.stores import StoreSet, connect, mysql_session, postgres_session
+from harness.stores import StoreSet, connect, mysql_session, postgres, postgres_session
 
 STORE = "messageStore"
 PASSWORD = "little-Known-7"
@@ -283,3 +283,35 @@ def test_which_logs_of_postgresql_hear_of_us(
 ) -> None:
     """What PostgreSQL's settings say is told as the logs that receive a statement's text."""
     assert tuple(postgres_session.logs(SILENT | settings)) == called
+
+
+@on_postgres
+def test_a_search_does_not_wait_for_ever(
+    store_set: StoreSet, described: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a table that somebody has locked a search gives way after its time, in every session."""
+    monkeypatch.setattr(postgres, "_SEARCH_LOCK_TIMEOUT_S", 1)
+    (table,) = (one for one in store_set.tables() if one.label.endswith("receipts"))
+    other = connect(store_set.config, names(described))
+    try:
+        with other.transaction(), store_set.snapshot(), store_set.beside(STORE) as companion:
+            other.execute(STORE, "LOCK TABLE receipts IN ACCESS EXCLUSIVE MODE")
+            for session in (store_set, companion):
+                with pytest.raises(ConflictError):
+                    session.scan(table, lambda *_: None)
+    finally:
+        other.close()
+
+
+@on_postgres
+def test_a_dead_client_is_noticed_within_minutes(store_set: StoreSet) -> None:
+    """Both ends ask after 60 s of silence whether the other is there, six times in a minute."""
+    for name, value in (("idle", 60), ("interval", 10), ("count", 6)):
+        # Over a socket of the same machine there is no such thing, and it is told as 0.
+        (asked,) = store_set.query(
+            STORE, "SELECT reset_val FROM pg_settings WHERE name = %s", (f"tcp_keepalives_{name}",)
+        )
+        assert asked == (str(value),)
+        assert isinstance(store_set, postgres.PostgresStoreSet)
+        connection = store_set._connection(store_set.databases()[STORE])
+        assert connection.info.dsn_parameters[f"keepalives_{name}"] == str(value)

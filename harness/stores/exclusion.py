@@ -37,6 +37,17 @@ _HELD: Final = {
         WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted AND objsubid = 1
           AND (classid::bigint << 32) + objid::bigint = %s""",
 }
+_HOLDER: Final = {
+    EngineKind.MYSQL: "SELECT is_used_lock(%s)",
+    EngineKind.POSTGRES: """
+        SELECT max(pid) FROM pg_locks JOIN pg_database d ON d.oid = database
+        WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND d.datname = current_database()
+          AND (classid::bigint << 32) + objid::bigint = %s""",
+}
+_END: Final = {
+    EngineKind.MYSQL: "KILL {}",
+    EngineKind.POSTGRES: "SELECT pg_terminate_backend({})",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +76,23 @@ class Exclusion:
     def _taken(self) -> bool:
         return self._asked(_TAKE)
 
+    def _busy(self) -> BusyError:
+        holder = self._answer(_HOLDER)
+        ending = _END[self._store_set.config.engine].format(holder)
+        how = f" (as an administrator: {ending})" if holder else ""
+        return BusyError(
+            "Another operator is erasing from this store set, and only one can at a time: run "
+            "again when they have finished or, if theirs was killed, whose connection lasts until "
+            f"the server notices, end that connection on the server{how}."
+        )
+
     def _asked(self, sql: dict[EngineKind, str]) -> bool:
+        return bool(self._answer(sql))
+
+    def _answer(self, sql: dict[EngineKind, str]) -> object:
         engine = self._store_set.config.engine
         rows: list[tuple[Any, ...]] = self._store_set.query(self._store, sql[engine], (self._name,))
-        return bool(rows[0][0])
+        return rows[0][0]
 
 
 @contextmanager
@@ -91,10 +115,7 @@ def exclusive(config: RunConfig, stores: Sequence[str], *, wait_s: float) -> Ite
         until_s = time.monotonic() + wait_s
         while not lock._taken():  # noqa: SLF001 - only here
             if time.monotonic() >= until_s:
-                raise BusyError(
-                    "Another operator is erasing from this store set, and only one can at a "
-                    "time: run again when they have finished."
-                )
+                raise lock._busy()  # noqa: SLF001 - only here
             time.sleep(_POLL_S)
         yield lock
     finally:

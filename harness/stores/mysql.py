@@ -15,6 +15,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import astuple
 from functools import partial
 from typing import Any, BinaryIO, Final
 
@@ -35,6 +36,7 @@ from harness.model import (
     TableSchema,
 )
 from harness.stores import mysql_session
+from harness.stores.mysql_cascades import cascades
 from harness.stores.mysql_changes import HAZARDS, REFERENCES, Statements, quoted, selected
 from harness.stores.mysql_load import LOCAL_IS_OFF, insert_many, load_local
 from harness.stores.protocol import (
@@ -346,11 +348,13 @@ class MySqlStoreSet:
         return 0
 
     def hazards(self) -> tuple[Hazard, ...]:
-        return tuple(
+        found = [
             Hazard(store, str(table), str(why))
             for store, database in self.databases().items()
             for table, why in self._rows(HAZARDS, (database,) * 3)
-        )
+        ]
+        hidden = set(cascades(self._rows, self.databases())).difference(found)
+        return (*found, *sorted(hidden, key=astuple))
 
     def references(self) -> tuple[Reference, ...]:
         return tuple(

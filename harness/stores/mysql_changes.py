@@ -30,6 +30,7 @@ _SELF_UPDATING: Final = re.compile(r"timestamp|datetime")
 
 NO_TRANSACTIONS: Final = "has no transactions"
 """How the reason ends for a table whose rows no rollback brings back."""
+CARRIES_ON: Final = "a foreign key carries its changes on to other rows"
 HAZARDS: Final = f"""
     SELECT table_name, concat('its engine ', engine, ' {NO_TRANSACTIONS}')
     FROM information_schema.tables JOIN information_schema.engines USING (engine)
@@ -38,7 +39,7 @@ HAZARDS: Final = f"""
     SELECT event_object_table, concat('a trigger fires on ', event_manipulation)
     FROM information_schema.triggers WHERE event_object_schema = %s
     UNION ALL
-    SELECT referenced_table_name, 'a foreign key carries its changes on to other rows'
+    SELECT referenced_table_name, '{CARRIES_ON}'
     FROM information_schema.referential_constraints
     WHERE unique_constraint_schema = %s
       AND (delete_rule NOT IN ('RESTRICT', 'NO ACTION')

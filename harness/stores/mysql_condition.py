@@ -48,6 +48,7 @@ _READ_ONLY: Final = ("read_only", "super_read_only", "innodb_read_only")
 _REPLICATION: Final = (*_READ_ONLY, "wsrep_on")
 _DURABILITY: Final = ("innodb_flush_log_at_trx_commit", "sync_binlog")
 _PARTIAL: Final = ("partial_revokes",)
+_CASE: Final = ("lower_case_table_names",)
 _ALWAYS_THERE: Final = "information_schema"
 # What new transactions are by default; the name changed with 5.7.20 and 8.0.
 _READ_ONLY_BY_DEFAULT: Final = ("transaction_read_only", "tx_read_only")
@@ -95,7 +96,7 @@ def _condition(
     settings = ask.settings((*_LOGGING, *_REPLICATION, *_DURABILITY))
     grants = read(ask.column("SHOW GRANTS"), literal=ask.literal)
     unseen: list[str] = []
-    sessions = (*_blocked(ask, tables), *_transactions(ask, grants, unseen))
+    sessions = (*_blocked(ask, tables), *_transactions(ask, grants, wanted, unseen))
     replication = tuple(_replication(ask, grants, settings, unseen))
     auditors = [Setting("audit plugin", name) for name in ask.column(_AUDITORS)]
     return Condition(
@@ -114,24 +115,39 @@ def _condition(
 
 
 def hidden(store_set: StoreSet, stores: Sequence[str], *, writes: bool) -> tuple[Lack, ...]:
-    """Return the grants that would show stores that are absent, or that MySQL only hides.
+    """Return the grants that would show stores that are not listed and that MySQL may only hide.
 
-    Source: MySQL reference manual, "SHOW DATABASES": only those one has a privilege on.
+    What the account would see, were it there, is known to be absent and has none.
+
+    Source: MySQL reference manual, "SHOW DATABASES": only those one has a privilege on, or all
+    with the privilege of that name.
     """
     ask = _Asking(store_set)
     wanted = TO_ERASE if writes else TO_READ
-    database = store_set.config.database
+    names = {store: store_set.config.database(store) for store in stores}
     try:
         return tuple(
             Lack(
                 store,
                 ", ".join(wanted),
-                statement(wanted, database(store), ask.account, literal=ask.literal),
+                statement(wanted, database, ask.account, literal=ask.literal),
             )
-            for store in stores
+            for store, database in names.items()
+            if not _would_show(ask, database)
         )
     finally:
         ask.close()
+
+
+def _would_show(ask: _Asking, database: str) -> bool:
+    """Tell whether SHOW DATABASES would list a database if it were there."""
+    grants = read(ask.column("SHOW GRANTS"), literal=ask.literal)
+    kept = ask.settings(_CASE).get(*_CASE) == "0"
+    # Where the case of names does not count, grants may be on the name in lower case.
+    names = {database} if kept else {database, database.lower()}
+    return grants.everywhere("SHOW DATABASES") or any(
+        grants.allows(one, name, ()) for one in TO_ERASE for name in names
+    )
 
 
 def demands(store_set: StoreSet) -> tuple[Demand, ...]:
@@ -226,10 +242,17 @@ def _blocked(ask: _Asking, tables: Sequence[TableSchema]) -> Iterator[OtherSessi
                 raise
 
 
-def _transactions(ask: _Asking, grants: Grants, unseen: list[str]) -> Iterator[OtherSession]:
+def _transactions(
+    ask: _Asking, grants: Grants, wanted: Sequence[str], unseen: list[str]
+) -> Iterator[OtherSession]:
     if not grants.everywhere("PROCESS"):
+        cascades = (
+            ", and foreign keys with which databases hidden from this account would have their "
+            "own rows deleted by a deletion here,"
+        )
         unseen.append(
-            "other sessions' transactions could not be seen, which needs the privilege PROCESS: "
+            f"other sessions' transactions{cascades if 'DELETE' in wanted else ''} could not be "
+            "seen, which needs the privilege PROCESS: "
             f"GRANT PROCESS ON *.* TO {grantee(ask.account)};"
         )
         return

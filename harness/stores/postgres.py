@@ -116,6 +116,14 @@ _REFERENCES = """
 _NO_PRIVILEGE: Final = "42501"
 _CONFLICT: Final = frozenset({"40001", "40P01", "55P03"})
 _LOCK_TIMEOUT_S: Final = 5
+# A search may wait longer, and holds up nobody meanwhile; but no signal gets through to it.
+_SEARCH_LOCK_TIMEOUT_S: Final = 30
+_KEEPALIVES: Final[Mapping[str, Any]] = {
+    "keepalives": 1,
+    "keepalives_idle": 60,
+    "keepalives_interval": 10,
+    "keepalives_count": 6,
+}
 
 
 class PostgresStoreSet:
@@ -183,6 +191,7 @@ class PostgresStoreSet:
         databases = tuple(self.databases().values())
         for database in databases:
             self._run(database, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            self._run(database, f"SET LOCAL lock_timeout = '{_SEARCH_LOCK_TIMEOUT_S}s'")
         try:
             yield
         except BaseException:
@@ -322,6 +331,7 @@ class PostgresStoreSet:
         try:
             other._run(database, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             other._run(database, f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+            other._run(database, f"SET LOCAL lock_timeout = '{_SEARCH_LOCK_TIMEOUT_S}s'")
             yield other
         finally:
             other.close()
@@ -483,6 +493,7 @@ class PostgresStoreSet:
                 dbname=database,
                 connect_timeout=_CONNECT_TIMEOUT_S,
                 options=postgres_session.OPTIONS,
+                **_KEEPALIVES,
                 **_tls_options(self.config),
             )
             connection.autocommit = True

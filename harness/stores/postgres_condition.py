@@ -159,7 +159,12 @@ def look(store_set: StoreSet, tables: Sequence[TableSchema], *, writes: bool) ->
         sessions=(*ask.locks(), *_waiting(prepared)),
         sizes=tuple(ask.sizes()),
         refusing=tuple(_refusing(replication, ask.settings(_READ_ONLY), ask.account)),
-        remarks=(*_log_remarks(logging), *_durability_remarks(durability), *_orphans(prepared)),
+        remarks=(
+            *_log_remarks(logging),
+            *_durability_remarks(durability),
+            *_commit_remarks(durability, len(prepared), len(store_set.databases())),
+            *_orphans(prepared),
+        ),
         unseen=tuple(unseen),
     )
 
@@ -365,9 +370,15 @@ def _durability_remarks(settings: Sequence[Setting]) -> Iterator[str]:
                 f"A commit is not on disk at once ({name} is off): after a crash of the server "
                 "run an audit again."
             )
-    if "0" in _values(settings, "max_prepared_transactions"):
+
+
+def _commit_remarks(settings: Sequence[Setting], in_use: int, stores: int) -> Iterator[str]:
+    """Say so where there is no room to prepare every store before any is committed."""
+    most = max(map(int, _values(settings, "max_prepared_transactions")), default=0)
+    if stores > 1 and most - in_use < stores:
         yield (
-            "The stores cannot be committed together (max_prepared_transactions is 0), so they "
-            "are committed one after the other: set it to 8 or more and restart the server to "
-            "have them committed together."
+            f"The {stores} stores cannot be committed together (max_prepared_transactions is "
+            f"{most}, of which {in_use} are in use), so they are committed one after the other: "
+            f"set it to {stores} more than are in use and restart the server to have them "
+            "committed together."
         )
