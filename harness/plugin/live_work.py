@@ -315,7 +315,13 @@ def _require_same(header: Header, store_set: StoreSet) -> None:
 
 
 def _treatments(manifest: Manifest) -> str:
-    return hashlib.sha256(repr(manifest).encode()).hexdigest()
+    """Return a digest of what is done to each column, and of what ties numbers."""
+    lines = [
+        f"{table.store}.{table.name}.{column.name} {column.treatment} {table.alias}"
+        for table in manifest.tables.values()
+        for column in table.columns
+    ]
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
 def _resumed(run: LiveRun, *, progress: Progress, recorded: History) -> None:
