@@ -378,6 +378,12 @@ def _others_are_not_waited_for_long(ground: Ground) -> None:
     store_set = ground.connect()
     with store_set.transaction():
         assert store_set.query(STORE, asked) == [(expected,)]
+    if on_mysql:
+        return
+    searching = [(f"{postgres._SEARCH_LOCK_TIMEOUT_S}s",)]
+    with store_set.snapshot(), store_set.beside(STORE) as other:
+        for one in (store_set, other):
+            assert one.query(STORE, asked) == searching
 
 
 def _lose(

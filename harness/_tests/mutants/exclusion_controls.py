@@ -39,6 +39,7 @@ class Locks:
     stores: tuple[str, ...] = ("axolotlStore", "contactStore", "waweb")
     taken: int = 0
     held: bool = False
+    holder: int | None = 71
     lost: StoreError | None = None
     asked: list[tuple[str, object]] = field(default_factory=list)
     closed: int = 0
@@ -54,13 +55,15 @@ class Locks:
         return {store: f"own_{store}" for store in self.stores}
 
     def query(self, store: str, sql: str, parameters: Sequence[object]) -> list[tuple[object]]:
-        """Take the lock, or tell whether it is held."""
+        """Take the lock, or tell whether it is held, or by whom."""
         self.asked.append((store, *parameters))  # type: ignore[arg-type]  # there is one
         if self.lost:
             raise self.lost
         if "get_lock" in sql or "try_advisory" in sql:
             self.taken -= 1
             self.held = self.taken < 0
+        if sql == exclusion._HOLDER[self.engine]:
+            return [(self.holder,)]
         return [(self.held,)]
 
     def close(self) -> None:
@@ -108,12 +111,27 @@ def _another_operator_is_waited_for() -> None:
     with locks.locked():
         assert len(locks.asked) == 4
         assert locks.slept == 3
-    for wait_s, asked in ((0, 1), (4, 4)):
+    for wait_s, asked in ((0, 2), (4, 5)):
         locks = Locks(taken=100)
         with pytest.raises(BusyError), locks.locked(wait_s):
             raise AssertionError
         assert len(locks.asked) == asked
         assert locks.closed == 1
+
+
+def _the_way_past_a_dead_operator_is_told() -> None:
+    """Whoever is kept out is told which connection to end, where the server tells."""
+    for engine, ending in (
+        (EngineKind.MYSQL, "KILL 71"),
+        (EngineKind.POSTGRES, "SELECT pg_terminate_backend(71)"),
+    ):
+        locks = Locks(engine, taken=100)
+        with pytest.raises(BusyError) as caught, locks.locked(0):
+            raise AssertionError
+        assert f"on the server (as an administrator: {ending})." in str(caught.value)
+        locks = Locks(engine, taken=100, holder=None)
+        with pytest.raises(BusyError, match=r"on the server\.$"), locks.locked(0):
+            raise AssertionError
 
 
 def _a_lost_lock_is_noticed() -> None:
@@ -141,6 +159,7 @@ def _without_stores_there_is_no_lock() -> None:
 CLAIMS: Final[tuple[Callable[[], None], ...]] = (
     _the_lock_is_held_as_long_as_the_block,
     _another_operator_is_waited_for,
+    _the_way_past_a_dead_operator_is_told,
     _a_lost_lock_is_noticed,
     _without_stores_there_is_no_lock,
 )
