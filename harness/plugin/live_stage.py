@@ -190,7 +190,7 @@ class LiveStage:
         """What was searched, and what was not: logs of the server included, where they tell."""
         logs = (f"the server's {one}" for one in self._logs)
         missing = {one: None for seen in self.preflights for one in seen.facts.missing}
-        stores = (f"{one} (not on the server, or hidden from the account)" for one in missing)
+        stores = (f"{one} (not on the server)" for one in missing)
         return Scope(screen.SCOPE.searched, (*stores, *screen.SCOPE.not_searched, *logs))
 
     @property
