@@ -16,7 +16,6 @@ from harness.errors import (
     RoutineError,
     SelfCommittingError,
     StoreError,
-    StoreUnreachableError,
 )
 from harness.model import EngineKind, Hazard
 from harness.routines.catalog import Objects, listed_in
@@ -36,6 +35,9 @@ _OWN: Final = """
 _VIEWS: Final = frozenset({"information_schema", "performance_schema", "sys"})
 # A function may open connections of its own, whose commits no transaction takes back.
 _BESIDES: Final = "dblink"
+
+# ER_DBACCESS_DENIED_ERROR, ER_PROCACCESS_DENIED_ERROR.
+_DENIED: Final = frozenset({"1044", "1370"})
 
 
 class Enclosure(Protocol):
@@ -172,9 +174,10 @@ class _Around:
         """Install on a connection of the routine's own, in the mode that its file asks for."""
         try:
             self._routine.install()
-        except StoreUnreachableError:
+        except StoreError as error:
+            if error.code not in _DENIED:
+                raise
             database = self.session.databases()[self._routine.home]
-            self.session.query(self._routine.home, "SELECT 1")
             raise RoutineError(
                 "MySQL does not let the account create a routine: GRANT CREATE ROUTINE, ALTER "
                 f"ROUTINE, EXECUTE ON {mysql_quoted(database)}.* to it, or use --routine hardened, "
