@@ -40,6 +40,7 @@ PARTIAL = {
     "--setup-plan": (["--setup-plan"], ALL),
     "--setup-show": (["--setup-show"], ALL),
     "--showlocals": (["--showlocals"], ALL),
+    "--full-trace": (["--full-trace"], ALL),
     "--pdb": (["--pdb"], ALL),
     "--trace": (["--trace"], ALL),
     "--fixtures": (["--fixtures"], ALL),
