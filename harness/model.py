@@ -232,7 +232,8 @@ class RunOpened:
     `control`: the run must fail in exactly the way that is predicted. `shared`: others may
     write meanwhile, so that bystanders are compared inside the transaction only.
     `routine_digest`: SHA-256 of a routine FILE, in hexadecimal. `examination`: the run asks how
-    the routine behaves, and not whether it erases.
+    the routine behaves, and not whether it erases. `files`: log folders or media volumes are in
+    scope beside the rows.
     """
 
     run: str
@@ -248,6 +249,7 @@ class RunOpened:
     shared: bool = False
     routine_digest: str = ""
     examination: bool = False
+    files: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -478,6 +480,94 @@ class LogHolds:
     log: str
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class FileTrace:
+    """Identifiers of the subject in one file, or in its name, by the forms in which they stand.
+
+    `file` is the surface: the folder's label and the path in it; a part of an archive follows
+    behind ` > `. `kept`: nothing of ours changes this file, so it would stay.
+    """
+
+    file: str
+    hits: int
+    forms: tuple[tuple[str, int], ...] = ()
+    kept: bool = False
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FileGap:
+    """A file or folder that was not searched, or not masked, in full, and why."""
+
+    file: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilesObserved:
+    """One pass over every file of the log folders and media volumes.
+
+    `size_bytes` as they lie on the disk, `content_bytes` as they were searched, unpacked.
+    """
+
+    run: str
+    moment: Moment
+    at: str
+    duration_s: float
+    files: int
+    size_bytes: int
+    content_bytes: int
+    traces: tuple[FileTrace, ...]
+    gaps: tuple[FileGap, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FilesProven:
+    """The canary went through files of every format: planted, seen, and left after the scrub.
+
+    A search that changes nothing proves itself on `planted` and `seen`, and `left` is 0.
+    """
+
+    run: str
+    formats: int
+    planted: int
+    seen: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scrubbed:
+    """Identifiers were masked in files and their names; `left` are those that could not be.
+
+    `withheld`: a rehearsal, which made every masked copy, compared it, and threw it away.
+    """
+
+    run: str
+    at: str
+    duration_s: float
+    files: int
+    identifiers: int
+    names: int
+    left: tuple[FileGap, ...] = ()
+    withheld: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRemoved:
+    """Files of a media volume to which the subject's rows led, and what became of them.
+
+    `shared` stay, since rows of others lead to them too; `absent` were not in the volume;
+    `left` should have gone and did not.
+    """
+
+    run: str
+    referred: int
+    removed: int
+    shared: tuple[str, ...]
+    absent: int
+    left: tuple[FileGap, ...] = ()
+    withheld: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class RolledBack:
     """The plan was carried out, found not to be clear, and rolled back: every row is as before."""
@@ -542,6 +632,10 @@ Record = (
     | Resumed
     | Witnessed
     | LogHolds
+    | FilesObserved
+    | FilesProven
+    | Scrubbed
+    | MediaRemoved
     | RolledBack
     | LeftBehind
     | Predicted

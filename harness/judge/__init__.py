@@ -6,7 +6,7 @@ rules found, and a session's is what its runs' were. Only unexpected findings de
 
 `runs` groups records and answers questions about a run; `coverage`, `rows` and `conduct` hold
 the rules: was everything looked at, is everybody's data as it must be, does a stored routine
-behave. `judging` asks them all.
+behave; `files` has those about logs, archives and media. `judging` asks them all.
 """
 
 from harness.judge.judging import EXAMINATION_RULES, RULES, judge, judge_run, unpredicted

@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from harness.judge import conduct, coverage, rows
+from harness.judge import conduct, coverage, files, rows
 from harness.judge.runs import Run, runs_of
 from harness.model import (
     Drifted,
+    FilesObserved,
     Finding,
     FindingKind,
     History,
     Judgement,
+    Moment,
     Predicted,
     Probed,
     Verdict,
@@ -32,6 +34,10 @@ RULES: Final[tuple[Rule, ...]] = (
     rows.unaccounted,
     rows.traces,
     rows.collateral,
+    files.whole,
+    files.proven,
+    files.traces,
+    files.gaps,
     conduct.left_behind,
     conduct.routine_failed,
     rows.drift,
@@ -119,7 +125,8 @@ def _predicted(run: Run) -> dict[tuple[object, ...], Finding]:
 
 
 def _accepted(run: Run) -> Iterator[Finding]:
-    """Yield the drift that the operator accepted: it is shown, and decides nothing."""
+    """Yield the drift that the operator accepted, and media that stay: shown, never decisive."""
+    yield from files.shared(run)
     for one in run.all(Drifted):
         if one.accepted:
             place = (one.store, one.table, one.column)
@@ -127,7 +134,11 @@ def _accepted(run: Run) -> Iterator[Finding]:
 
 
 def _held(run: Run) -> bool:
-    return not run.opened.examination and (run.first is None or bool(run.first.traces))
+    if run.opened.examination:
+        return False
+    before = [one for one in run.all(FilesObserved) if one.moment is not Moment.INSIDE]
+    in_files = any(one.traces for one in before)
+    return in_files or run.first is None or bool(run.first.traces)
 
 
 def _added_up(findings: Iterable[Finding]) -> tuple[Finding, ...]:
