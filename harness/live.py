@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from harness import routines
+from harness.clock import now
 from harness.erasure import Erasing, ProvenErasure, in_rounds
 from harness.errors import (
     ConflictError,
@@ -59,7 +60,7 @@ from harness.model import (
 from harness.plan import Party
 from harness.proven_call import ProvenCall, removed
 from harness.routines import RoutineFile
-from harness.run import CONNECTIONS, HARDENED, Recorder, now, observation
+from harness.run import CONNECTIONS, HARDENED, Recorder, observation
 from harness.stores import StoreSet
 from harness.stores.aliases import resolve, tied_numbers
 from harness.stores.sweep import Search, Sighting, sweep
