@@ -1,0 +1,1 @@
+"""Surfaces beside the rows: folders of logs, and volumes of media."""
