@@ -34,7 +34,9 @@ from harness.model import (
     TableSchema,
 )
 from harness.plan import Party, inspect, watch
+from harness.population.cases import showcase
 from harness.population.people import person
+from harness.population.rows import media_of, rows_of
 from harness.stores import StoreSet
 from harness.stores.protocol import Consumer
 from harness.stores.sweep import Search
@@ -217,6 +219,21 @@ def test_a_link_is_named_and_what_it_leads_to_stays(bed: Bed, tmp_path: Path) ->
     removed = bed.removed()
     assert (removed.removed, [gap.file for gap in removed.left]) == (0, [f"media/{MINE}"])
     assert outside.read_bytes() == PICTURE
+
+
+def test_of_a_whole_population_only_the_subjects_files_go(bed: Bed) -> None:
+    """Among everybody's media those of the subject's messages go, and nobody else's."""
+    world = showcase(SUBJECT)
+    bed.store_set.insert(rows_of(world))
+    files = {path: event.peer for event, path, _ in media_of(world)}
+    for _, path, content in media_of(world):
+        bed.file(Path(path).name, content)
+    removed = bed.removed()
+    mine = {Path(path).name for path, peer in files.items() if peer == SUBJECT}
+    hers = {Path(path).name for path in files} - mine
+    assert removed.removed == len(mine) > 0
+    assert (removed.shared, removed.left) == ((), ())
+    assert there(bed) == {"nobodys.jpg", *hers} > {"nobodys.jpg"}
 
 
 # --- what stays -----------------------------------------------------------------------------
