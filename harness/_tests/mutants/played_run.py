@@ -82,6 +82,7 @@ class PlayedRun:
             databases=lambda: {"messageStore": "own_messageStore", "waweb": "own_waweb"},
             commit_names=lambda _: self.names,
             prepare=lambda attempt: self._do("prepare", attempt),
+            prepared=tuple,
             settle=lambda names, *, commit: self._do("settle", tuple(names), commit),
             statement_logs=lambda: ("general log", "slow log"),
         )
