@@ -41,6 +41,7 @@ class State(StrEnum):
     COMMITTED = "committed"
     ROLLED_BACK = "rolled back"
     SWEPT = "swept"
+    SCRUBBING = "scrubbing"
     CLOSED = "closed"
     ATTESTED = "attested"
 
@@ -71,7 +72,8 @@ class Header:
     """The first line: what the session is about, to be recognised when it is resumed.
 
     `server` is a digest of what the server calls itself, `treatments` one of the manifest with
-    the operator's own; `plans` are the digests of plans that were asked for, if any.
+    the operator's own; `plans` are the digests of plans that were asked for, if any. The folders
+    are absolute paths, so that whoever resumes need not name them again.
     """
 
     session: str
@@ -83,6 +85,9 @@ class Header:
     stores: tuple[str, ...] = ()
     treatments: str = ""
     plans: tuple[str, ...] = ()
+    log_dirs: tuple[str, ...] = ()
+    media_dirs: tuple[str, ...] = ()
+    log_treatment: str = "mask"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -329,6 +334,15 @@ def _read(plain: Iterable[tuple[list[str], list[str]]]) -> frozenset[MediaRefere
         MediaReference(frozenset(names), frozenset(map(bytes.fromhex, digests)))
         for names, digests in plain
     )
+
+
+def header_of(folder: Path) -> Header:
+    """Return what the session of a folder was about, or nothing in particular if none is told."""
+    try:
+        first = (folder / NAME).read_bytes().partition(b"\n")[0]
+        return _CONVERTER.structure(json.loads(first), Header)
+    except Exception:  # noqa: BLE001  # whoever resumes it is told why it cannot be read
+        return Header("", "", "", "", "")
 
 
 def mend(path: Path) -> None:

@@ -31,6 +31,7 @@ from harness.errors import (
     StoreError,
     UnsettledError,
 )
+from harness.file_erasure import DRAWS, FileErasure
 from harness.identity import Closure, WaId, variant_of
 from harness.journal import Entry, Held, Journal, Progress, State
 from harness.keys import SiteKey
@@ -65,6 +66,7 @@ from harness.run import CONNECTIONS, HARDENED, Recorder, observation
 from harness.stores import StoreSet
 from harness.stores.aliases import resolve, tied_numbers
 from harness.stores.sweep import Search, Sighting, sweep
+from harness.surfaces import FileSet
 from harness.witnesses import find_witnesses, seen_witnesses
 
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
@@ -87,6 +89,10 @@ class Guard(Protocol):
         """From here on nothing interrupts, until `released`."""
         ...
 
+    def committed(self) -> None:
+        """The rows are committed: what follows may be interrupted again, and taken up again."""
+        ...
+
     def released(self) -> None:
         """A run has taken its decision back, or another one's turn has come."""
         ...
@@ -103,7 +109,8 @@ class Mission:
     `holds` are numbers under a legal hold; `plans` the digests of rehearsed plans, any of which
     the plan must have, unless there are none; `require_alone` raises if the lock that keeps
     other operators out was lost; `hide` is told each number that must never be shown; `file`
-    is the routine where it is an operator's own.
+    is the routine where it is an operator's own. `files` are log folders and media volumes, whose
+    logs are scrubbed if `masking`, and only reported otherwise.
     """
 
     run: str
@@ -119,6 +126,8 @@ class Mission:
     plans: frozenset[str] = frozenset()
     require_alone: Callable[[], None] = field(default=lambda: None)
     hide: Callable[[str], None] = field(default=lambda _: None)
+    files: FileSet = field(default_factory=FileSet)
+    masking: bool = True
 
     @property
     def by_plan(self) -> bool:
@@ -152,6 +161,7 @@ class LiveRun:
         self._fresh = True
         self._drew = False
         self._pending = False
+        self._files = FileErasure(mission.run, mission.files, record, masking=mission.masking)
 
     # --- what can be asked for ----------------------------------------------------------------
 
@@ -164,11 +174,18 @@ class LiveRun:
         with self._whole_run():
             self._journal.keep(self._mission.run, self._held)
             self._record(self._opened())
+            with self._phase("files"):
+                self._files.begin(writes=True)
             with self._phase("locate"):
                 self._freeze()
+            with self._phase("search of files"):
+                self._files.observe(Moment.BEFORE, self._held.closure)
+                self._files.require_maskable()
             with self._phase("erase"):
                 self._note(State.ERASING)
-                self._in_rounds(first=1)
+                clear = self._in_rounds(first=1)
+            if clear:
+                self._clear_files()
 
     def forgo(self) -> None:
         """Say that the session ended before this run's turn."""
@@ -181,8 +198,12 @@ class LiveRun:
         """Search for the subject, read-only, having proven the search on people who are there."""
         self._record(self._opened())
         with self._whole_run():
+            with self._phase("files"):
+                self._files.begin(writes=False)
             with self._phase("locate"):
                 closure = self._located()
+            with self._phase("search of files"):
+                self._files.observe(Moment.AFTER, closure)
             with self._phase("prove"):
                 witnesses = find_witnesses(self._mission.store_set, self._mission.manifest, closure)
                 for number in witnesses.numbers:
@@ -210,22 +231,13 @@ class LiveRun:
         self._name_logs(recorded)
         # Until all is done, whatever fails leaves something to finish.
         self._pending = True
-        with self._whole_run(), self._phase("resume"):
-            store_set, decided = self._mission.store_set, progress.decided
-            removed(store_set, progress.run)
-            store_set.settle(progress.prepared(decided=False), commit=False)
-            if decided is None:
-                self._undone(progress)
-                return
-            self._guard.decided()
-            names = progress.prepared(decided=True)
-            standing = store_set.prepared(names)
-            store_set.settle(names, commit=True)
-            if standing or progress.committed:
-                self._took_effect(decided, recorded)
-                self._finish(decided)
-            else:
-                self._decide_again(decided, recorded)
+        with self._whole_run():
+            with self._phase("resume"):
+                committed = self._settled(progress, recorded)
+            if committed:
+                with self._phase("files"):
+                    self._files.begin(writes=True)
+                self._clear_files()
 
     # --- phases -------------------------------------------------------------------------------
 
@@ -273,6 +285,7 @@ class LiveRun:
             at=now(),
             shared=True,
             routine_digest=mission.file.sha256 if mission.file else "",
+            files=bool(mission.files),
         )
 
     def _freeze(self) -> None:
@@ -355,10 +368,19 @@ class LiveRun:
     def _drawn(self) -> Party:
         """Return the subject with the masks that are sealed, or with new ones if those failed."""
         if self._drew and self._fresh:
-            self._held = self._held.with_new_masks()
-            self._journal.keep(self._mission.run, self._held)
+            self._draw_anew()
         self._drew = True
+        for _ in range(DRAWS if self._fresh else 0):
+            party = self._party()
+            if self._files.fits(self._held.closure, party.masks):
+                return party
+            self._draw_anew()
+        # Where no mask fits into a file, the file is told, and the rows are erased all the same.
         return self._party()
+
+    def _draw_anew(self) -> None:
+        self._held = self._held.with_new_masks()
+        self._journal.keep(self._mission.run, self._held)
 
     def _party(self) -> Party:
         held = self._held
@@ -380,7 +402,9 @@ class LiveRun:
             digest = plan_digest(mission, self._held.closure, tables)
             self._record(PlanMade(mission.run, digest, tables))
             self._require_planned(digest)
+        self._files.require_removable(media)
         if mission.mode is Mode.REHEARSE:
+            self._files.remove_media(mission.store_set, media, self._party().masks, withheld=True)
             raise _WithheldError
         mission.require_alone()
         self._guard.require_time()
@@ -433,7 +457,45 @@ class LiveRun:
                 "rolled back: rehearse again and give the new --plan."
             )
 
+    # --- files --------------------------------------------------------------------------------
+
+    def _clear_files(self) -> None:
+        """Remove media and scrub logs; the rows are committed, so what fails here is resumed."""
+        if not self._mission.files:
+            return
+        masks, closure = self._party().masks, self._held.closure
+        if self._mission.mode is Mode.REHEARSE:
+            with self._phase("scrub"):
+                self._files.rehearse(closure, masks)
+            return
+        self._note(State.SCRUBBING)
+        self._guard.committed()
+        self._guard.require_time()
+        with self._phase("media"):
+            self._files.remove_media(self._mission.store_set, self._held.media, masks)
+        with self._phase("scrub"):
+            self._files.erase(closure, masks)
+        self._guard.decided()
+
     # --- taking up again ----------------------------------------------------------------------
+
+    def _settled(self, progress: Progress, recorded: History) -> bool:
+        """Finish or undo the rows; return whether they are erased."""
+        store_set, decided = self._mission.store_set, progress.decided
+        removed(store_set, progress.run)
+        store_set.settle(progress.prepared(decided=False), commit=False)
+        if decided is None:
+            self._undone(progress)
+            return False
+        self._guard.decided()
+        names = progress.prepared(decided=True)
+        standing = store_set.prepared(names)
+        store_set.settle(names, commit=True)
+        if standing or progress.committed:
+            self._took_effect(decided, recorded)
+            self._finish(decided)
+            return True
+        return self._decide_again(decided, recorded)
 
     def _undone(self, progress: Progress) -> None:
         """Say that nothing was committed, and show it by a sweep."""
@@ -466,8 +528,12 @@ class LiveRun:
         if self._observe(self._party()).traces:
             self._once_more(decided)
 
-    def _decide_again(self, decided: Entry, recorded: History) -> None:
-        """Erase what is there: of the commit that was sent nobody knows whether it was done."""
+    def _decide_again(self, decided: Entry, recorded: History) -> bool:
+        """Erase what is there: of the commit that was sent nobody knows whether it was done.
+
+        Returns:
+            Whether the rows are erased.
+        """
         started_s = time.monotonic()
         subject = self._party()
         there = sweep(self._mission.store_set, subject.search, CONNECTIONS)
@@ -488,11 +554,13 @@ class LiveRun:
                 self._record(Erased(self._mission.run, decided.round, 1, 0.0, done))
         if left and not done and self._mission.plans:
             self._not_carried_out(decided)
-        elif left:
+            return False
+        if left:
             self._once_more(decided)
         else:
             self._note(State.COMMITTED, token=decided.token)
             self._note(State.SWEPT)
+        return True
 
     def _not_carried_out(self, decided: Entry) -> None:
         """Leave it at that: what was asked for was one plan, and it may not be that any more."""

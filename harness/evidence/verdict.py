@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from harness.evidence.session import Mode
     from harness.model import Finding, Judgement, RunOpened, TableChange
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 Rows = Literal["untouched", "committed", "partial"]
-Grade = Literal["rows"]
+Grade = Literal["rows", "+files"]
+FilesState = Literal["untouched", "scrubbed", "partial"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,21 @@ class Scope:
         return f"{self.grade}; not searched: {', '.join(self.not_searched)}"
 
 
+@dataclass(frozen=True, slots=True)
+class FileAccount:
+    """What was done in files; see fixtures/verdict.schema.json for the fields."""
+
+    state: FilesState
+    searched: int
+    content_bytes: int
+    identifiers_masked: int
+    names_masked: int
+    media_removed: int
+    media_shared: int
+    media_absent: int
+    withheld: bool
+
+
 def document(  # noqa: PLR0913  # the fields of a document, all by name
     judgement: Judgement,
     *,
@@ -56,6 +72,7 @@ def document(  # noqa: PLR0913  # the fields of a document, all by name
     partial: str | None = None,
     plans: Mapping[str, str] | None = None,
     changes: Mapping[str, Sequence[TableChange]] | None = None,
+    files: FileAccount | None = None,
     operator: str = "",
     ticket: str = "",
 ) -> dict[str, object]:
@@ -74,6 +91,7 @@ def document(  # noqa: PLR0913  # the fields of a document, all by name
         partial: Why only a part of the scenarios was run; None if all were.
         plans: The digest of each run's plan, by the run's name.
         changes: What each run deleted and masked on real stores, or would have.
+        files: What was done in files; None if none were in scope.
         operator: Who ran it.
         ticket: Why.
 
@@ -89,6 +107,7 @@ def document(  # noqa: PLR0913  # the fields of a document, all by name
         "verdict": judgement.verdict.value,
         "held": judgement.held,
         "rows": rows,
+        "files": asdict(files) if files else None,
         "operator": operator,
         "ticket": ticket,
         "scope": {

@@ -35,6 +35,7 @@ class Interruption:
         self._once = once
         self._decided = False
         self._acting = False
+        self._committed = False
         self._given_up_s = None if deadline_s is None else time.monotonic() + deadline_s
         self._before = {number: signal.signal(number, self._interrupt) for number in _SIGNALS}
         if deadline_s is not None:
@@ -47,7 +48,7 @@ class Interruption:
             raise KeyboardInterrupt
 
     def _give_up(self, _number: int, _frame: FrameType | None) -> None:
-        if self._acting and not self._decided:
+        if self._acting and not self._decided and not self._committed:
             self.require_time()
 
     def acting(self) -> None:
@@ -63,7 +64,9 @@ class Interruption:
         """
         if self.happened:
             raise KeyboardInterrupt
-        if self._given_up_s is not None and time.monotonic() >= self._given_up_s:
+        if self._committed or self._given_up_s is None:
+            return
+        if time.monotonic() >= self._given_up_s:
             raise GivenUpError(
                 "The --deadline was over before the commit, so everything was rolled back: run "
                 "again with more time, or in a quieter hour."
@@ -73,9 +76,13 @@ class Interruption:
         """From here on nothing interrupts."""
         self._decided = True
 
+    def committed(self) -> None:
+        """What follows the commit may be interrupted, and resumed; the deadline was before it."""
+        self._decided, self._committed = False, True
+
     def released(self) -> None:
         """A run is over, or has taken its decision back; what comes now interrupts again."""
-        self._decided = False
+        self._decided = self._committed = False
 
     def finished(self) -> None:
         """All that was asked for is done: what came meanwhile has nothing left to end."""

@@ -6,8 +6,8 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,12 +18,14 @@ from harness import keys, manifest, routines
 from harness.config import RunConfig
 from harness.errors import ConfigError, RefusalError
 from harness.evidence.session import SESSION_NAME
-from harness.identity import WaId, parse_wa_id
+from harness.identity import Matcher, Representation, WaId, parse_wa_id, spelled
+from harness.journal import header_of
 from harness.keys import SiteKey
 from harness.manifest import Manifest
 from harness.model import Mode
 from harness.routines import RoutineFile
 from harness.run import DOCUMENTED, HARDENED
+from harness.surfaces import FileSet
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _LONGEST_DEADLINE_S: Final = 7 * 24 * 3600
@@ -69,7 +71,11 @@ _LASTING: Final = {
     "operator": "--operator",
     "ticket": "--ticket",
     "deadline": "--deadline",
+    "log_dir": "--log-dir",
+    "media_dir": "--media-dir",
+    "log_treatment": "--log-treatment",
 }
+_LOG_TREATMENTS: Final = ("mask", "report")
 _LASTING_FLAGS: Final = {
     "accept_drift": "--accept-drift",
     "accept_non_atomic": "--accept-non-atomic",
@@ -81,7 +87,8 @@ class LiveRequest:
     """What was asked of real stores.
 
     `configs` are several for an audit of replicas only; `resume` is the folder of an
-    interrupted session; `deadline_s` is counted from the session's beginning. `named` are the
+    interrupted session; `deadline_s` is counted from the session's beginning. `files` are the log
+    folders and media volumes, whose logs are scrubbed if `masking`. `named` are the
     options that name the subjects, `lasting` those that a run which follows is given too.
     """
 
@@ -100,6 +107,8 @@ class LiveRequest:
     accept_drift: bool = False
     accept_non_atomic: bool = False
     deadline_s: float | None = None
+    files: FileSet = field(default_factory=FileSet)
+    masking: bool = True
     operator: str = ""
     ticket: str = ""
     named: tuple[str, ...] = ()
@@ -138,6 +147,9 @@ def add_options(group: pytest.OptionGroup) -> None:
     flag("--audit", "with --live: only search, read-only")
     repeated("--plan", "DIGEST", "erase only if it is exactly this rehearsed plan; repeatable")
     value("--resume", "SESSION", "with --live: finish or undo an interrupted session")
+    repeated("--log-dir", "DIR", "a folder of logs and archives to search and mask; repeatable")
+    repeated("--media-dir", "DIR", "a media volume to search and remove from; repeatable")
+    value("--log-treatment", "mask|report", "what becomes of the subject in logs; default mask")
     value("--treatment", "FILE", "TOML: treatments for columns that the manifest lacks")
     flag("--accept-drift", "go on with the default treatment of what the manifest lacks")
     flag("--accept-non-atomic", "go on where stores can only be committed one after the other")
@@ -179,6 +191,7 @@ def read_live_request(config: pytest.Config, *, narrowed: bool) -> LiveRequest:
         )
     described = _described(config.getoption("treatment"))
     holds = frozenset(one.number for one in _numbers(config, "hold_file", "--hold-file"))
+    file_set = _file_set(config, resume, subjects, configs)
     named = config.getoption("pseudonym_key")
     key, made = keys.read_or_make(Path(named) if named else None)
     return LiveRequest(
@@ -197,6 +210,8 @@ def read_live_request(config: pytest.Config, *, narrowed: bool) -> LiveRequest:
         accept_drift=config.getoption("accept_drift"),
         accept_non_atomic=config.getoption("accept_non_atomic"),
         deadline_s=_deadline(config.getoption("deadline")),
+        files=file_set,
+        masking=_masks_logs(config, resume),
         operator=_note(config, "operator"),
         ticket=_note(config, "ticket"),
         named=tuple(_named(config)),
@@ -214,6 +229,7 @@ def refuse_strays(config: pytest.Config) -> None:
     configs = tuple(_configs(config)) if config.getoption("db_env") else ()
     strays = ["preflight", "rehearse", "audit", "accept_drift", "accept_non_atomic"]
     strays += ["plan", "resume", "treatment", "hold_file", "pseudonym_key", "deadline"]
+    strays += ["log_dir", "media_dir", "log_treatment"]
     if subjects or configs or any(config.getoption(name) for name in strays):
         raise RefusalError(
             "Without --live this verifies on disposable servers of its own, and no option for real "
@@ -361,6 +377,53 @@ def _deadline(text: str | None) -> float | None:
     ):
         raise RefusalError("--deadline takes a number of seconds, more than 0: give one.")
     return float(text)
+
+
+def _file_set(
+    config: pytest.Config,
+    resume: Path | None,
+    subjects: Sequence[WaId],
+    configs: Sequence[RunConfig],
+) -> FileSet:
+    """Return the folders that were given, or those of the session that is to be resumed.
+
+    Raises:
+        RefusalError: They are other ones, or the name of one would tell who the subject is.
+    """
+    logs, media = (
+        [Path(name).resolve() for name in config.getoption(option)]
+        for option in ("log_dir", "media_dir")
+    )
+    if resume:
+        begun = header_of(resume)
+        then = [Path(name) for name in (*begun.log_dirs, *begun.media_dirs)]
+        if (logs or media) and [*logs, *media] != then:
+            raise RefusalError(
+                "--resume scrubs the folders that the session was begun with: leave --log-dir and "
+                "--media-dir away."
+            )
+        logs, media = (list(map(Path, one)) for one in (begun.log_dirs, begun.media_dirs))
+    if len(configs) > 1 and (logs or media):
+        raise RefusalError(
+            "--log-dir and --media-dir go with one store set: audit the replicas by themselves."
+        )
+    matcher = Matcher([spelled(subject.number) for subject in subjects])
+    if any(matcher.hits(os.fsencode(path), Representation.TEXT) for path in (*logs, *media)):
+        raise RefusalError(
+            "The path of a folder given with --log-dir or --media-dir names a subject, and would "
+            "stand in the evidence: give the folder above it, or rename it; nothing was touched."
+        )
+    return FileSet.of(logs, media)
+
+
+def _masks_logs(config: pytest.Config, resume: Path | None) -> bool:
+    given = config.getoption("log_treatment")
+    if given not in {None, *_LOG_TREATMENTS}:
+        raise RefusalError("--log-treatment takes mask or report: give one of them.")
+    begun = header_of(resume).log_treatment if resume else None
+    if given and begun and given != begun:
+        raise RefusalError("--resume goes on as the session was begun: leave --log-treatment away.")
+    return (given or begun or _LOG_TREATMENTS[0]) == _LOG_TREATMENTS[0]
 
 
 def _named(config: pytest.Config) -> Iterator[str]:

@@ -15,9 +15,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.evidence.verdict import FileAccount
 from harness.judge import Run, runs_of
 from harness.model import ClosureFrozen, Erased, Mode, PlanMade, TableChange, Verdict, Withheld
 from harness.plugin import preflight_screen, screen
+from harness.plugin.file_account import account_of
 from harness.plugin.next_step import next_step
 from harness.plugin.outcome import Concluded, changes_of
 
@@ -80,7 +82,7 @@ def render(line: Concluded, stage: LiveStage, *, width: int, colour: bool) -> li
 
 def _headline(line: Concluded, stage: LiveStage) -> Text:
     """Say first what became of the rows: that is what cannot be taken back."""
-    rows = _ROWS[stage.rows]
+    rows = f"{_ROWS[stage.rows]}{_files(stage)}"
     verdict = line.judgement.verdict
     word, style, said = verdict.value, screen.STYLES[verdict], _said(line, stage)
     if line.refusal and stage.idle:
@@ -96,6 +98,18 @@ def _headline(line: Concluded, stage: LiveStage) -> Text:
         word += f" ({stage.scope.grade})"
     text = Text(word, style=style)
     return text.append(f"; {rows}; exit {line.exit_status}\n{said}", "default not bold")
+
+
+def _files(stage: LiveStage) -> str:
+    """Say what became of the files, where the rows alone would say too much."""
+    account = account_of(stage.records())
+    if account is None or stage.rows == "untouched":
+        return ""
+    return {
+        "scrubbed": " and files scrubbed",
+        "partial": ", files only IN PART",
+        "untouched": ", files NOT",
+    }[account.state]
 
 
 def _said(line: Concluded, stage: LiveStage) -> str:
@@ -114,9 +128,7 @@ def _gone(stage: LiveStage) -> bool:
 
 def _facts(stage: LiveStage) -> Iterator[tuple[str, str]]:
     runs = list(runs_of(stage.records()))
-    versions = sorted({(run.opened.engine, run.opened.engine_version) for run in runs})
-    if versions:
-        yield "engine", ", ".join(f"{engine} ({version})" for engine, version in versions)
+    yield from _engines(runs)
     changes = changes_of(stage.records())
     for run in runs:
         told = changes.get(run.opened.run, ())
@@ -129,6 +141,8 @@ def _facts(stage: LiveStage) -> Iterator[tuple[str, str]]:
             yield "", f"and {len(told) - _SHOWN_TABLES} more tables in verdict.json"
         for plan in run.all(PlanMade) if stage.mode is Mode.REHEARSE else ():
             yield "plan", plan.digest
+    if account := account_of(stage.records()):
+        yield "files", _in_files(account)
     yield from _not_as_given(stage)
     # Before an erasure there is time to read them; preflight.json has them always.
     for seen in stage.preflights if stage.mode is Mode.REHEARSE else ():
@@ -144,6 +158,28 @@ def _facts(stage: LiveStage) -> Iterator[tuple[str, str]]:
             "made for this site: keep it, pseudonyms mean nothing without it",
         )
     yield "evidence", os.path.relpath(stage.session.folder)
+
+
+def _engines(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
+    versions = sorted({(run.opened.engine, run.opened.engine_version) for run in runs})
+    if versions:
+        yield "engine", ", ".join(f"{engine} ({version})" for engine, version in versions)
+
+
+def _in_files(account: FileAccount) -> str:
+    """Say what was searched in files, and what was done there or would be."""
+    would = "would be " if account.withheld else ""
+    volume = f"{account.content_bytes / 1e6:,.1f} MB"
+    parts = [f"{account.searched:,} files searched, {volume} unpacked"]
+    masked = account.identifiers_masked + account.names_masked
+    if masked or account.state != "untouched" or account.withheld:
+        parts.append(f"{masked:,} identifiers {would}masked")
+        parts.append(f"{account.media_removed:,} media {would}removed")
+    if account.media_shared:
+        parts.append(f"{account.media_shared:,} media stay, others' rows lead there too")
+    if account.media_absent:
+        parts.append(f"{account.media_absent:,} media were not there any more")
+    return "; ".join(parts)
 
 
 def _known_as(run: Run) -> Iterator[tuple[str, str]]:

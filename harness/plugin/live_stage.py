@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from harness.errors import HarnessError, RefusalError
 from harness.evidence.session import Session
 from harness.evidence.verdict import Rows, Scope
+from harness.file_erasure import look_at
 from harness.identity import WaId
 from harness.journal import NAME, Journal, Progress
 from harness.judge import judge, runs_of
@@ -191,7 +192,7 @@ class LiveStage:
         logs = (f"the server's {one}" for one in self._logs)
         missing = {one: None for seen in self.preflights for one in seen.facts.missing}
         stores = (f"{one} (not on the server)" for one in missing)
-        return Scope(screen.SCOPE.searched, (*stores, *screen.SCOPE.not_searched, *logs))
+        return screen.scope_of(self.request.files, tuple(stores), tuple(logs))
 
     @property
     def signed_off(self) -> tuple[str, str]:
@@ -220,6 +221,9 @@ class LiveStage:
         return self._ready
 
     def _seen(self) -> Iterator[tuple[StoreSet, Preflight]]:
+        if self.request.mode is Mode.PREFLIGHT:
+            # In every other mode the run looks itself, and records it.
+            look_at(self.request.files, writes=True, masking=self.request.masking)
         reading = self.request.mode is Mode.AUDIT
         names = [store.name for store in self.request.manifest.stores]
         with self._timed("preflight"):

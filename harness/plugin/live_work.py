@@ -26,6 +26,7 @@ from harness.model import (
     ClosureFrozen,
     Drifted,
     EngineKind,
+    FilesObserved,
     History,
     Mode,
     Moment,
@@ -33,6 +34,7 @@ from harness.model import (
     Record,
     Resumed,
     RunOpened,
+    Scrubbed,
 )
 from harness.plugin.live_request import LiveRequest
 from harness.plugin.progress import RowsRead
@@ -44,6 +46,7 @@ from harness.stores.aliases import resolve
 from harness.stores.exclusion import Exclusion, exclusive
 from harness.stores.server import identity_of
 from harness.stores.watched import watched
+from harness.surfaces import FileKind
 
 LOCK_WAIT_S: Final = 5.0
 _UNDECLARED: Final = "it is on this server and not in the manifest: treated by default"
@@ -106,6 +109,9 @@ class LiveWork:
                     stores=tuple(sorted(store_set.databases())),
                     treatments=_treatments(self.request.manifest),
                     plans=tuple(sorted(self.request.plans)),
+                    log_dirs=self._folders(FileKind.LOG),
+                    media_dirs=self._folders(FileKind.MEDIA),
+                    log_treatment="mask" if self.request.masking else "report",
                 )
             )
             waiting = [
@@ -122,6 +128,9 @@ class LiveWork:
             finally:
                 for mission in waiting:
                     self._run(mission, None, LiveRun.forgo)
+
+    def _folders(self, kind: FileKind) -> tuple[str, ...]:
+        return tuple(str(root.path) for root in self.request.files.of_kind(kind))
 
     def _begin(self, waiting: list[Mission], run: LiveRun) -> None:
         """Have the first of those that wait begin; until here, an interruption forgoes it."""
@@ -263,6 +272,8 @@ class LiveWork:
             plans=request.plans or self._plans,
             require_alone=alone or (lambda: None),
             hide=self.redactor.register_number,
+            files=request.files,
+            masking=request.masking,
         )
 
     def _run(
@@ -334,6 +345,10 @@ def _phase_after(fact: Record) -> str:
         return "looking for aliases" if isinstance(fact, RunOpened) else "looking again"
     if isinstance(fact, ClosureFrozen):
         return "locating"
+    if isinstance(fact, FilesObserved):
+        return "locating" if fact.moment is Moment.BEFORE else ""
+    if isinstance(fact, Scrubbed):
+        return "searching the files once more"
     if isinstance(fact, Observed):
         later = {Moment.BEFORE: "checking before the commit", Moment.INSIDE: "last look"}
         return later.get(fact.moment, "")

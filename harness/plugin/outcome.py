@@ -35,6 +35,7 @@ from harness.model import (
     Verdict,
     Withheld,
 )
+from harness.plugin.file_account import account_of
 from harness.plugin.recorded import UnclearRunError
 from harness.redaction import Redactor
 
@@ -256,6 +257,7 @@ class Outcome:
             partial=self._partial,
             plans={one.run: one.digest for one in records if isinstance(one, PlanMade)},
             changes=changes_of(records),
+            files=account_of(records),
             operator=operator,
             ticket=ticket,
         )

@@ -14,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.evidence.comparison import Comparison, Entry
-from harness.evidence.verdict import Scope
+from harness.evidence.verdict import Grade, Scope
 from harness.judge import runs_of
 from harness.model import Finding, FindingKind, Judgement, Planted, Verdict
 from harness.plugin.outcome import Concluded
+from harness.surfaces import FileKind, FileSet
 
 if TYPE_CHECKING:
     from harness.plugin.staging import Stage
@@ -35,6 +36,28 @@ SCOPE: Final = Scope(
         "backups",
     ),
 )
+IN_FILES: Final = {FileKind.LOG: "logs", FileKind.MEDIA: "media"}
+
+
+def scope_of(files: FileSet, stores: Sequence[str] = (), logs: Sequence[str] = ()) -> Scope:
+    """Return what a verdict speaks about.
+
+    Args:
+        files: The log folders and media volumes that were searched.
+        stores: Stores that are not on the server.
+        logs: Logs of the server's own that are not clean.
+    """
+    searched = list(SCOPE.searched)
+    for kind, name in IN_FILES.items():
+        if roots := files.of_kind(kind):
+            labels = ", ".join(root.label for root in roots)
+            searched.append(f"every file, archive and name of the {name} in {labels}")
+    have = {name for kind, name in IN_FILES.items() if files.of_kind(kind)}
+    lacking = (one for one in SCOPE.not_searched if one not in have)
+    grade: Grade = "+files" if len(have) == len(IN_FILES) else "rows"
+    return Scope(tuple(searched), (*stores, *lacking, *logs), grade)
+
+
 STYLES: Final = {
     Verdict.CLEAR: "bold green",
     Verdict.TRACE: "bold red",

@@ -130,8 +130,8 @@ class FileSet:
                     f"The {what} {root.label} may not be read by this user: run as one who may; "
                     "nothing was touched."
                 )
-            if writable:
-                _require_writable(root, what)
+            if writable and root.kind is FileKind.LOG:
+                _require_writable(root)
 
     def walk(self) -> Iterator[Found]:
         """Yield everything below the roots, a folder before what is in it.
@@ -183,13 +183,11 @@ def speakable(name: str) -> str:
     return _UNSPEAKABLE.sub("?", name)
 
 
-def _require_writable(root: Root, what: str) -> None:
-    read_only = os.statvfs(root.path).f_flag & os.ST_RDONLY
-    if read_only or not os.access(root.path, os.W_OK):
-        why = "is mounted read-only" if read_only else "may not be changed by this user"
+def _require_writable(root: Root) -> None:
+    if os.statvfs(root.path).f_flag & os.ST_RDONLY:
         raise SurfaceError(
-            f"The {what} {root.label} {why}: mount it writable, or run as its owner; nothing was "
-            "touched."
+            f"The log folder {root.label} is mounted read-only: mount it writable, or only report "
+            "what is in it with --log-treatment=report; nothing was touched."
         )
 
 

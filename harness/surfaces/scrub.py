@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from harness.errors import HarnessError, MaskError
+from harness.errors import HarnessError, MaskError, SurfaceError
 from harness.identity import Representation
 from harness.model import FileGap
 from harness.surfaces.crew import Job, carried_out
@@ -73,6 +73,36 @@ def scrub_files(
     for found in sorted(sighting.named, key=lambda one: len(one.place.parts), reverse=True):
         _rename(file_set, found, search, scrub, withheld=withheld)
     return scrub
+
+
+def require_maskable(file_set: FileSet, sighting: FileSighting) -> None:
+    """See that this user may change every file in which a sweep saw the subject.
+
+    Raises:
+        SurfaceError: Some may not be changed: nothing was touched.
+    """
+    shut = [one.place for one in sighting.marked if not _may_change(file_set, one)]
+    if shut:
+        more = f" and {len(shut) - 1} more" if len(shut) > 1 else ""
+        raise SurfaceError(
+            f"{file_set.shown(shut[0])}{more} holds the subject and may not be changed by this "
+            "user: run as its owner or as root, or only report with --log-treatment=report; "
+            "nothing was touched."
+        )
+
+
+def _may_change(file_set: FileSet, found: Found) -> bool:
+    if not _is_ours(file_set, found):
+        return True
+    try:
+        packed = is_packed_file(file_set, found.place)
+        with file_set.folder(found.place) as folder:
+            # An archive is replaced, which its folder must allow, and its owner is kept.
+            what = "." if packed else found.place.parts[-1]
+            mine = found.status is None or os.geteuid() in {0, found.status.st_uid}
+            return (mine or not packed) and os.access(what, os.W_OK, dir_fd=folder)
+    except OSError:
+        return True  # gone by now, or to be told when it is its turn
 
 
 def masks_fit(file_set: FileSet, search: FileSearch, sighting: FileSighting) -> bool:
