@@ -26,7 +26,7 @@ def account_of(records: History) -> FileAccount | None:
         media_removed=sum(one.removed for one in media),
         media_shared=sum(len(one.shared) for one in media),
         media_absent=sum(one.absent for one in media),
-        withheld=any(one.withheld for one in (*scrubs, *media)),
+        withheld=any(one.withheld for one in scrubs) or any(one.withheld for one in media),
     )
 
 
