@@ -34,8 +34,8 @@ def volume() -> Iterator[Volume]:
     for one in (folder / "wamedia", shared, shared / NAME):
         os.chown(one, *((NOBODY, NOBODY) if os.geteuid() == 0 else (-1, -1)))
     yield Volume("media", folder / "wamedia")
-    for place, _, _ in os.walk(folder):
-        Path(place).chmod(0o755)
+    for place in (folder / "wamedia", shared):
+        place.chmod(0o755)
     shutil.rmtree(folder)
 
 
@@ -162,6 +162,13 @@ def test_a_folder_that_may_not_be_read_is_known(volume: Volume) -> None:
     volume.folder.chmod(0o333)
     with as_ordinary_user(), pytest.raises(SurfaceError, match="may not be read"):
         look([volume])
+
+
+def test_a_file_that_may_not_be_read_is_known(volume: Volume) -> None:
+    """A file that could be removed and not read is named before, since its content must be known."""
+    (volume.folder / "shared" / NAME).chmod(0o000)
+    with as_ordinary_user(), pytest.raises(SurfaceError, match="may not be read or removed"):
+        require_removable([volume], BY_NAME)
 
 
 @pytest.mark.parametrize(

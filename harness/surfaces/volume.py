@@ -174,7 +174,8 @@ def _require_removable_in(volume: Volume, folder: str, entries: Sequence[Entry])
         with opened(volume, folder) as descriptor:
             if _is_read_only(descriptor):
                 raise _read_only(volume)
-            if not _may(descriptor, os.W_OK | os.X_OK):
+            readable = (_may_read(descriptor, entry) for entry in entries if entry.is_regular)
+            if not _may(descriptor, os.W_OK | os.X_OK) or not all(readable):
                 raise _forbidden(volume)
             if not all(_may_unlink(os.fstat(descriptor), entry.status) for entry in entries):
                 raise SurfaceError(
@@ -206,6 +207,11 @@ def _is_read_only(descriptor: int) -> bool:
 
 def _may(descriptor: int, mode: int) -> bool:
     return os.access(".", mode, dir_fd=descriptor, effective_ids=True)
+
+
+def _may_read(folder: int, entry: Entry) -> bool:
+    """Tell whether a file can be read, as it must be to tell who else leads to its content."""
+    return os.access(entry.name, os.R_OK, dir_fd=folder, effective_ids=True)
 
 
 def _refused(volume: Volume, error: OSError) -> SurfaceError:
