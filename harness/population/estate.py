@@ -143,7 +143,7 @@ class _Maker:
             name = place.last.removesuffix(".gz")
             gzipped(self._path(place.name), self._lines(place), name.format(*self._names))
         with self._path(_TWICE.name).open("wb") as stream:
-            for half in _halves(list(self._lines(_TWICE))):
+            for half in _halves(b"".join(self._lines(_TWICE)).splitlines(keepends=True)):
                 stream.write(_packed(half))
         with zstd.open(self._path(_ZSTD.name), "wb") as stream:
             stream.writelines(self._lines(_ZSTD))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
+from math import ceil
 from typing import Final
 
 from harness.population.people import CAPACITY, Person, neighbours, person
@@ -52,9 +53,10 @@ def blocks(
     made_bytes = minute = 0
     while made_bytes < size_bytes or waiting:
         lines = rendered[drawn.randrange(_STRIDES.start) :: drawn.choice(_STRIDES)]
-        size = sum(map(len, lines))
-        due = len(waiting) * min(1.0, size / max(1, size_bytes - made_bytes))
-        for _ in range(max(1, round(due)) if waiting else 0):
+        share = sum(map(len, lines)) / max(1, size_bytes - made_bytes)
+        if share > 1:
+            del lines[int(len(lines) / share) + 1 :]
+        for _ in range(ceil(len(waiting) * min(1.0, share))):
             lines.insert(drawn.randrange(len(lines)), waiting.pop())
         block = _dated(log, b"".join(lines), minute, drawn)
         made_bytes += len(block)
