@@ -1,6 +1,7 @@
 """Independent of our search: the system's own tools unpack every file, and grep looks into it.
 
-gzip, zstd, xz, bzip2, tar and unzip, into archives inside archives too; `find` lists names.
+gzip, zstd, xz, bzip2, tar and unzip, by what a file begins with, into archives inside archives
+too; `find` lists names.
 Nothing of ours takes part, so that what they do not find is not there in any plain spelling. A
 tool that complains, of a damaged file or else, ends the proof with its error.
 """
@@ -19,14 +20,15 @@ from typing import Final
 PART: Final = " > "
 _NOTHING: Final = Path(os.devnull)
 _SEPARATORS: Final = r"[ ().+/-]{0,3}"
-_UNPACKED: Final = (
-    (".tgz", ".tar", ("gzip", "-dcf")),
-    (".gz", "", ("gzip", "-dcf")),
-    (".zst", "", ("zstd", "-dcq")),
-    (".xz", "", ("xz", "-dc")),
-    (".bz2", "", ("bzip2", "-dc")),
+_TOOLS: Final[tuple[tuple[bytes, tuple[str, ...]], ...]] = (
+    (b"\x1f\x8b", ("gzip", "-dc")),
+    (b"\x28\xb5\x2f\xfd", ("zstd", "-dcq")),
+    (b"\xfd7zXZ\0", ("xz", "-dc")),
+    (b"BZh", ("bzip2", "-dc")),
+    (b"PK\x03\x04", ("unzip", "-qq")),
 )
-_ARCHIVED: Final = ((".tar", ("tar", "-xf")), (".zip", ("unzip", "-qq")))
+"""By what a file begins with, whatever it is called."""
+_TAR: Final = (b"ustar", 257)
 _PLAIN_LOCALE: Final = {"LC_ALL": "C", "PATH": os.environ["PATH"]}
 
 
@@ -90,27 +92,34 @@ def unpacked(folder: Path, place: Path) -> Iterator[Content]:
         yield from _unpacked(Content(name, path), _room(place, serial))
 
 
-def _unpacked(content: Content, room: Path) -> Iterator[Content]:
+def _unpacked(content: Content, room: Path, depth: int = 0) -> Iterator[Content]:
     """Yield what a file holds: itself, what it unpacks to, or what each part of it does."""
-    inner = content.path.name
-    for suffix, rest, command in _UNPACKED:
-        if inner.endswith(suffix):
-            stored = _stored(content.path) if command[0] == "gzip" else ""
-            inner = inner.removesuffix(suffix) + rest
-            _run(*command, str(content.path), into=room / "plain")
-            content = replace(content, path=room / "plain", stored=stored)
-            break
-    extract = next((tool for suffix, tool in _ARCHIVED if inner.endswith(suffix)), None)
-    if not extract:
+    command = _tool(content.path)
+    if not command:
         yield content
-        return
-    if content.stored:
-        yield replace(content, path=_NOTHING)
-    parts = _room(room, "parts")
-    _run(*extract, str(content.path), folder=parts)
-    for serial, path in enumerate(_files(parts)):
-        name = f"{content.name}{PART}{path.relative_to(parts).as_posix()}"
-        yield from _unpacked(Content(name, path), _room(room, serial))
+    elif command[0] in {"unzip", "tar"}:
+        if content.stored:
+            yield replace(content, path=_NOTHING)
+        parts = _room(room, "parts")
+        _run(*command, str(content.path), folder=parts)
+        for serial, path in enumerate(_files(parts)):
+            name = f"{content.name}{PART}{path.relative_to(parts).as_posix()}"
+            yield from _unpacked(Content(name, path), _room(room, serial))
+    else:
+        stored = _stored(content.path) if command[0] == "gzip" else ""
+        plain = room / f"plain {depth}"
+        _run(*command, str(content.path), into=plain)
+        stored = stored or content.stored
+        yield from _unpacked(replace(content, path=plain, stored=stored), room, depth + 1)
+
+
+def _tool(path: Path) -> tuple[str, ...]:
+    """Return the command that unpacks a file, if any does."""
+    with path.open("rb") as stream:
+        head = stream.read(_TAR[1] + len(_TAR[0]))
+    if head.endswith(_TAR[0]) and len(head) > _TAR[1]:
+        return ("tar", "-xf")
+    return next((command for magic, command in _TOOLS if head.startswith(magic)), ())
 
 
 def _room(place: Path, name: int | str) -> Path:
@@ -156,7 +165,7 @@ def _run(*command: str, into: Path | None = None, folder: Path | None = None) ->
             env=_PLAIN_LOCALE,
             check=False,
         )
-    # gzip calls zeros behind an archive garbage and goes on with 2: that too ends the proof.
+    # gzip warns of garbage behind an archive and ends with 2: the proof ends too.
     if done.returncode:
         raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
     return done.stdout or b""
