@@ -99,5 +99,9 @@ class SelfCommittingError(RoutineError):
     """A routine ends the transaction that it is called in; it was stopped, nothing was changed."""
 
 
+class SurfaceError(HarnessError):
+    """A log folder, a media volume or a file of theirs cannot be searched or changed."""
+
+
 class EvidenceError(HarnessError):
     """The session's evidence could not be written, or failed its own search for secrets."""

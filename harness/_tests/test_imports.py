@@ -26,6 +26,7 @@ FLOORS = (
     "plan",
     "witnesses",
     "routines",
+    "surfaces",
     "stores",
     "servers",
     "population",

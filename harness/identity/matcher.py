@@ -26,6 +26,10 @@ class Representation(StrEnum):
     FILE_NAME = "file name"
 
 
+_OF_BYTES: Final = (Representation.BLOB, Representation.FILE_LINE)
+"""What may hold more than text: files are read as they lie there."""
+
+
 class Matcher:
     """Finds identifiers in cells, exactly, and replaces them."""
 
@@ -74,7 +78,7 @@ class Matcher:
 
     def _all(self, cell: bytes, representation: Representation) -> Iterator[Hit]:
         yield from in_text(cell, self.identifiers)
-        if representation is Representation.BLOB:
+        if representation in _OF_BYTES:
             yield from in_bytes(cell, self.identifiers)
         if self._coded(cell):
             yield from in_base64(cell, self.identifiers, self._inside)

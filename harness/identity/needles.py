@@ -69,18 +69,31 @@ class Filter:
         """Return the filter that lets through what either does, at the price of one."""
         return Filter((*self.identifiers, *other.identifiers))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Be made anew in another process: what is compiled stays in this one."""
+        return _filter, (self.identifiers, self._only_codes)
+
     def __call__(self, data: bytes) -> bool:
         """Tell whether bytes may hold an identifier; never misses, may be wrong."""
         return self._search(data) is not None
 
+    def find(self, data: bytes, start: int = 0) -> tuple[int, int] | None:
+        """Return from where to where bytes may first hold an identifier, or None."""
+        match = self._search(data, start)
+        return match.span() if match else None
+
     @cached_property
-    def _search(self) -> Callable[[bytes], object]:
+    def _search(self) -> Callable[..., Any]:
         # When it is first asked for: many a filter is only ever joined to another.
         if not self.identifiers:
-            return lambda _: None
-        search: Callable[[bytes], object]
+            return lambda *_: None
+        search: Callable[..., Any]
         search = _compiled(self.identifiers, only_codes=self._only_codes).search
         return search
+
+
+def _filter(identifiers: tuple[Identifier, ...], only_codes: bool) -> Filter:  # noqa: FBT001  # as pickle calls it
+    return Filter(identifiers, only_codes=only_codes)
 
 
 @lru_cache(maxsize=256)

@@ -1,0 +1,149 @@
+"""Every file that a sweep marked, masked: contents first, then names, from the inside out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from harness.errors import HarnessError, MaskError
+from harness.identity import Representation
+from harness.model import FileGap
+from harness.surfaces.crew import Job, carried_out
+from harness.surfaces.exchange import LEFTOVER, MovedError, rename_to
+from harness.surfaces.fileset import FileKind, FileSet, Found, Place
+from harness.surfaces.in_place import mask_in_place
+from harness.surfaces.leftovers import tidy
+from harness.surfaces.look import FileSearch, is_packed_file
+from harness.surfaces.rewrite import rewrite
+from harness.surfaces.sweep import FileSighting
+
+_CRASHED: Final = "the process that masked it ended in the middle of it: look at it by hand"
+
+
+@dataclass(slots=True)
+class FileScrub:
+    """What a scrub did; `left` are files in which something could not be masked, and why.
+
+    `moved`: files were renamed or written to meanwhile, and are to be looked at again.
+    """
+
+    files: int = 0
+    identifiers: int = 0
+    names: int = 0
+    moved: bool = False
+    left: list[FileGap] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Masked:
+    """What came of one file."""
+
+    place: Place
+    identifiers: int = 0
+    moved: bool = False
+    why: str = ""
+
+
+def scrub_files(
+    file_set: FileSet, search: FileSearch, sighting: FileSighting, *, withheld: bool = False
+) -> FileScrub:
+    """Mask what a sweep saw, in several processes if there is much; media are left as they are.
+
+    Args:
+        file_set: Where the files are.
+        search: The closure with the masks of the run.
+        sighting: What a sweep with the same closure saw.
+        withheld: Make and compare every masked copy, and change nothing.
+    """
+    scrub = FileScrub()
+    if not withheld:
+        _tidy(file_set, scrub)
+    marked = [one for one in sighting.marked if _is_ours(file_set, one)]
+    marked.sort(key=lambda one: one.size_bytes, reverse=True)
+    job = Job(_mask, (file_set, search, withheld))
+    size_bytes = 3 * sum(one.size_bytes for one in marked)
+    for done in carried_out(job, [one.place for one in marked], size_bytes, _crashed):
+        scrub.identifiers += done.identifiers
+        scrub.files += bool(done.identifiers)
+        scrub.moved |= done.moved
+        if done.why:
+            scrub.left.append(FileGap(file_set.shown(done.place), done.why))
+    for found in sorted(sighting.named, key=lambda one: len(one.place.parts), reverse=True):
+        _rename(file_set, found, search, scrub, withheld=withheld)
+    return scrub
+
+
+def _is_ours(file_set: FileSet, found: Found) -> bool:
+    kind = file_set.roots[found.place.root].kind
+    return kind is FileKind.LOG and not LEFTOVER.fullmatch(found.place.parts[-1])
+
+
+def _tidy(file_set: FileSet, scrub: FileScrub) -> None:
+    """Finish what a killed run left, in every folder that has something of it."""
+    left = {f.place.parts[:-1]: f.place for f in _leftovers(file_set)}
+    for place in left.values():
+        try:
+            with file_set.folder(place) as folder:
+                tidy(folder)
+        except (HarnessError, OSError) as error:
+            scrub.left.append(FileGap(file_set.shown(place), _reason(error)))
+
+
+def _leftovers(file_set: FileSet) -> Iterator[Found]:
+    for found in file_set.walk():
+        if found.is_file and LEFTOVER.fullmatch(found.place.parts[-1]):
+            yield found
+
+
+def _mask(shared: tuple[FileSet, FileSearch, bool], place: Place) -> _Masked:
+    file_set, search, withheld = shared
+    try:
+        packed = is_packed_file(file_set, place)
+        masked = rewrite if packed else mask_in_place
+        return _Masked(place, masked(file_set, place, search, withheld=withheld))
+    except (MovedError, FileNotFoundError):
+        return _Masked(place, moved=True)
+    except (HarnessError, OSError) as error:
+        return _Masked(place, why=_reason(error))
+
+
+def _crashed(place: Place) -> _Masked:
+    return _Masked(place, why=_CRASHED)
+
+
+def _reason(error: HarnessError | OSError) -> str:
+    if isinstance(error, OSError):
+        return f"it could not be masked ({error.strerror}): mend that, and resume"
+    return str(error)
+
+
+def _rename(
+    file_set: FileSet, found: Found, search: FileSearch, scrub: FileScrub, *, withheld: bool
+) -> None:
+    """Give a file or folder whose name tells of the subject a masked one; a link another target."""
+    name = found.place.parts[-1]
+    try:
+        new = _masked_name(search, name)
+        target = _masked_name(search, found.target) if found.target else ""
+        if withheld:
+            scrub.names += 1
+            return
+        with file_set.folder(found.place) as folder:
+            if target != found.target:
+                os.unlink(name, dir_fd=folder)
+                os.symlink(target, new, dir_fd=folder)
+            elif new != name:
+                rename_to(folder, name, new)
+        scrub.names += 1
+    except FileNotFoundError:
+        scrub.moved = True
+    except (HarnessError, OSError) as error:
+        scrub.left.append(FileGap(file_set.shown(found.place), _reason(error)))
+
+
+def _masked_name(search: FileSearch, name: str) -> str:
+    if search.masks is None:
+        raise MaskError("no masks were drawn for this run; this is a bug")
+    return os.fsdecode(search.masks.mask(os.fsencode(name), Representation.FILE_NAME))
