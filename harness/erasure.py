@@ -23,6 +23,7 @@ from harness.model import (
     CanaryFlown,
     Erased,
     Hazard,
+    MediaReferences,
     Moment,
     Observed,
     Record,
@@ -45,16 +46,19 @@ ROUNDS: Final = 3
 """How often rows that came too late for one transaction may start another."""
 _LONGEST_PAUSE_MS: Final = 50
 
-Settle = Callable[[Callable[[], None], Sequence[TableChange]], None]
-"""What is done when all is clear: takes the function that commits, and what was changed.
+Settle = Callable[[Callable[[], None], Sequence[TableChange], MediaReferences], None]
+"""What is done when all is clear: takes the function that commits, what was changed, and to
+which files of the media volume the changed rows led.
 
 It runs inside the transaction, and calls the function or raises, which rolls back.
 """
 
 
-def at_once(commit: Callable[[], None], changes: Sequence[TableChange]) -> None:
+def at_once(
+    commit: Callable[[], None], changes: Sequence[TableChange], media: MediaReferences
+) -> None:
     """Commit without further ado."""
-    del changes
+    del changes, media
     commit()
 
 
@@ -99,17 +103,20 @@ class ProvenErasure:
         started_s = time.monotonic()
         with store_set.transaction():
             try:
-                plan = self._erase_inside(store_set, subject, first=number == 1)
+                found = self._erase_inside(store_set, subject, first=number == 1)
             except NotClearError as doubt:
                 self.record(RolledBack(self.run, number, str(doubt)))
                 return False
-            self.settle(store_set.commit, plan.changes)
+            self.settle(store_set.commit, found.plan.changes, found.media)
         duration_s = round(time.monotonic() - started_s, 3)
-        self.record(Erased(self.run, number, attempt, duration_s, plan.changes))
+        self.record(Erased(self.run, number, attempt, duration_s, found.plan.changes))
         return True
 
-    def _erase_inside(self, store_set: StoreSet, subject: Party, *, first: bool) -> Plan:
+    def _erase_inside(self, store_set: StoreSet, subject: Party, *, first: bool) -> Inspection:
         """Prove, locate, erase and verify inside the transaction; what is left is to commit.
+
+        Returns:
+            What was located, and is erased.
 
         Raises:
             NotClearError: The transaction must be rolled back; says why.
@@ -135,7 +142,7 @@ class ProvenErasure:
         if doubt := reason_not_to_commit(found.sighting, left.sighting):
             raise NotClearError(doubt)
         carry_out(store_set, in_order(Plan(list(left.canary_masked)), references))
-        return found.plan
+        return found
 
     def _plant_canary(
         self, store_set: StoreSet, hazards: Sequence[Hazard]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from harness import routines
+from harness.clock import now
 from harness.errors import (
     ConflictError,
     HarnessError,
@@ -45,7 +46,7 @@ from harness.routines.catalog import changed, listed, neighbour
 from harness.routines.obstacle import obstacle
 from harness.routines.prediction import conduct
 from harness.routines.protocol import Value
-from harness.run import DIGEST_KEY_BYTES, DOCUMENTED, Recorder, Rehearsal, made, now, opened
+from harness.run import DIGEST_KEY_BYTES, DOCUMENTED, Recorder, Rehearsal, made, opened
 from harness.stores.aliases import resolve
 from harness.stores.sweep import Search, sweep
 

@@ -24,7 +24,7 @@ from cattrs import Converter
 from harness.errors import EvidenceError, RefusalError
 from harness.identity import Closure, WaId
 from harness.keys import SiteKey
-from harness.model import TableChange
+from harness.model import MediaReference, MediaReferences, TableChange
 
 NAME: Final = "journal.jsonl"
 _CONVERTER: Final = Converter(forbid_extra_keys=True)
@@ -87,11 +87,15 @@ class Header:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Held:
-    """What finishing a run takes, and nobody but the site may read."""
+    """What finishing a run takes, and nobody but the site may read.
+
+    `media` are the files to which erased rows led, of all rounds so far.
+    """
 
     closure: Closure
     seed: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     digest_key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    media: MediaReferences = field(default_factory=MediaReferences)
 
     def __repr__(self) -> str:
         return "Held(***)"
@@ -99,6 +103,10 @@ class Held:
     def with_new_masks(self) -> Held:
         """Return the same with another seed, from which other masks are drawn."""
         return replace(self, seed=secrets.token_bytes(32))
+
+    def with_media(self, media: MediaReferences) -> Held:
+        """Return the same with more files: rounds of one erasure add up."""
+        return replace(self, media=self.media | media)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +200,7 @@ class Journal:
             "lids": sorted(closure.lids),
             "seed": held.seed.hex(),
             "digest_key": held.digest_key.hex(),
+            "media": {"gone": _plain(held.media.gone), "kept": _plain(held.media.kept)},
         }
         sealed = self._key.seal(json.dumps(plain).encode("ascii"), run=run)
         path = self._sealed(run)
@@ -223,7 +232,9 @@ class Journal:
         closure = Closure(
             WaId(plain["wa_id"]), frozenset(plain["aliases"]), frozenset(plain["lids"])
         )
-        return Held(closure, bytes.fromhex(plain["seed"]), bytes.fromhex(plain["digest_key"]))
+        seed, digest_key = (bytes.fromhex(plain[name]) for name in ("seed", "digest_key"))
+        media = MediaReferences(**{name: _read(one) for name, one in plain["media"].items()})
+        return Held(closure, seed, digest_key, media)
 
     def attest(self, run: str) -> None:
         """Destroy what was sealed for a run: its masks can never be turned back any more.
@@ -305,6 +316,19 @@ class Journal:
 
     def _sealed(self, run: str) -> Path:
         return self._folder / f"{run}.sealed"
+
+
+def _plain(references: Iterable[MediaReference]) -> list[tuple[list[str], list[str]]]:
+    return sorted(
+        (sorted(one.names), sorted(digest.hex() for digest in one.digests)) for one in references
+    )
+
+
+def _read(plain: Iterable[tuple[list[str], list[str]]]) -> frozenset[MediaReference]:
+    return frozenset(
+        MediaReference(frozenset(names), frozenset(map(bytes.fromhex, digests)))
+        for names, digests in plain
+    )
 
 
 def mend(path: Path) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from harness import routines
+from harness.clock import now
 from harness.erasure import Erasing, ProvenErasure, in_rounds
 from harness.errors import (
     ConflictError,
@@ -43,6 +44,7 @@ from harness.model import (
     Failed,
     History,
     LogHolds,
+    MediaReferences,
     Mode,
     Moment,
     Observed,
@@ -59,7 +61,7 @@ from harness.model import (
 from harness.plan import Party
 from harness.proven_call import ProvenCall, removed
 from harness.routines import RoutineFile
-from harness.run import CONNECTIONS, HARDENED, Recorder, now, observation
+from harness.run import CONNECTIONS, HARDENED, Recorder, observation
 from harness.stores import StoreSet
 from harness.stores.aliases import resolve, tied_numbers
 from harness.stores.sweep import Search, Sighting, sweep
@@ -364,7 +366,9 @@ class LiveRun:
         search = Search(self._mission.manifest, held.closure, held.digest_key, masks)
         return Party(search, masks)
 
-    def _settle(self, commit: Callable[[], None], changes: Sequence[TableChange]) -> None:
+    def _settle(
+        self, commit: Callable[[], None], changes: Sequence[TableChange], media: MediaReferences
+    ) -> None:
         """Decide, and commit: the only place where a real store is changed for good.
 
         Raises:
@@ -380,6 +384,7 @@ class LiveRun:
             raise _WithheldError
         mission.require_alone()
         self._guard.require_time()
+        self._hold_media(media)
         self._guard.decided()
         attempt = token()
         with self._taken_back(attempt, HarnessError):
@@ -392,6 +397,12 @@ class LiveRun:
         with self._taken_back(attempt, ConflictError):
             commit()
         self._note(State.COMMITTED, token=attempt)
+
+    def _hold_media(self, media: MediaReferences) -> None:
+        """Seal where the rows lead that are about to go: afterwards nothing tells it any more."""
+        if media:
+            self._held = self._held.with_media(media)
+            self._journal.keep(self._mission.run, self._held)
 
     @contextmanager
     def _taken_back(self, attempt: str, undone: type[HarnessError]) -> Iterator[None]:

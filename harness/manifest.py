@@ -8,10 +8,11 @@ it; it is never a description of a connected server, which is introspected inste
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from harness.errors import ManifestError
 from harness.model import EngineKind, Treatment
@@ -20,6 +21,8 @@ PATH = Path(__file__).resolve().parent.parent / "fixtures" / "manifest.toml"
 
 Role = Literal["none", "jid", "number", "phone", "text"]
 Operand = Literal["jid", "wa_id"]
+MediaRole = Literal["path", "name", "hash", "document"]
+_MEDIA_ROLES = get_args(MediaRole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Table:
     vendor: VendorStatement | None
     own: tuple[tuple[str, int], ...]
     alias: tuple[str, str] | None
+    media: tuple[tuple[str, MediaRole], ...] = ()
 
     def column(self, name: str) -> Column:
         """Return the column of that name.
@@ -168,10 +172,26 @@ def _table(store: str, name: str, body: dict[str, Any], kinds: dict[str, Kind]) 
         vendor=vendor,
         own=tuple(body.get("own", {}).items()),
         alias=(alias["phone"], alias["jid"]) if alias else None,
+        media=tuple(_media(f"{store}.{name}", body.get("media", {}))),
     )
-    for mentioned in (*deleting, *table.key, *(alias or {}).values()):
+    leading = (column for column, _ in table.media)
+    for mentioned in (*deleting, *table.key, *(alias or {}).values(), *leading):
         table.column(mentioned)
     return table
+
+
+def _media(place: str, entry: dict[str, list[str]]) -> Iterator[tuple[str, MediaRole]]:
+    """Yield the columns that lead to files of the media volume, and what each says of them."""
+    seen: set[str] = set()
+    for role, names in entry.items():
+        if role not in _MEDIA_ROLES:
+            known = ", ".join(_MEDIA_ROLES)
+            raise ManifestError(f"{place}: media has no '{role}', but {known}.")
+        for name in names:
+            if name in seen:
+                raise ManifestError(f"{place}: {name} leads to media in two ways: give it one.")
+            seen.add(name)
+            yield name, cast("MediaRole", role)
 
 
 def _column(text: str, kinds: dict[str, Kind], deleting: set[str]) -> Column:

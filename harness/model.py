@@ -555,8 +555,10 @@ class Scrubbed:
 class MediaRemoved:
     """Files of a media volume to which the subject's rows led, and what became of them.
 
-    `shared` stay, since rows of others lead to them too; `absent` were not in the volume;
-    `left` should have gone and did not.
+    `referred` are files, and rows without one; of these `shared` stay, since rows of others
+    lead to them too, and `absent` were not in the volume; `left` should have gone and did not,
+    or their content is still there under another name. `withheld`: a rehearsal, in which
+    `removed` would be.
     """
 
     run: str
@@ -739,6 +741,40 @@ class Replacement:
 
     located: Located
     cells: tuple[tuple[int, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class MediaReference:
+    """What one row says of one file: names that it may have, and SHA-256 digests of its content."""
+
+    names: frozenset[str] = frozenset()
+    digests: frozenset[bytes] = frozenset()
+
+    def __repr__(self) -> str:
+        return "MediaReference(***)"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class MediaReferences:
+    """The files to which rows lead: those of rows that go, and those of mentions, which stay.
+
+    A mention's row is somebody else's. Once it is masked, a name with the subject's number in
+    it stands there no more; so what it leads to is kept from before.
+    """
+
+    gone: frozenset[MediaReference] = frozenset()
+    kept: frozenset[MediaReference] = frozenset()
+
+    def __or__(self, other: MediaReferences) -> MediaReferences:
+        """Return what either leads to: rounds of one erasure add up."""
+        return MediaReferences(self.gone | other.gone, self.kept | other.kept)
+
+    def __bool__(self) -> bool:
+        """Tell whether a row that goes leads to a file."""
+        return bool(self.gone)
+
+    def __repr__(self) -> str:
+        return "MediaReferences(***)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from harness.masks import Masks
 from harness.model import (
     Hazard,
     Located,
+    MediaReferences,
     Reference,
     Replacement,
     RowClass,
@@ -26,6 +27,7 @@ from harness.model import (
     Trace,
 )
 from harness.stores import StoreSet
+from harness.stores.media_references import LeadingRows, together
 from harness.stores.recognition import Memory, WatchingPass
 from harness.stores.representation import holds_wide_integers
 from harness.stores.sweep import Search, Sighting, TablePass, sweep_with
@@ -69,6 +71,7 @@ class _LocatingPass(TablePass):
         self._mask = masks.mask
         self.plan = TablePlan(table)
         self.masked: list[Located] = []
+        self.leading = LeadingRows(store_set, table, search.manifest)
 
     def locate(self, locator: bytes, row: bytes) -> RowClass:
         """Search, fingerprint and locate one row."""
@@ -80,6 +83,7 @@ class _LocatingPass(TablePass):
             self.plan.deletions.append(Located(locator, row))
         elif kind is RowClass.MENTION:
             self._note_mention(Located(locator, row))
+        self.leading.note(kind, row)
         return kind
 
     def _note_mention(self, located: Located) -> None:
@@ -152,7 +156,10 @@ class Party:
 
 @dataclass(slots=True)
 class Inspection:
-    """What one pass saw of the subject, and of the canary who shares the transaction."""
+    """What one pass saw of the subject, and of the canary who shares the transaction.
+
+    `media` are the files to which the subject's rows lead, and mentions.
+    """
 
     sighting: Sighting
     plan: Plan
@@ -160,6 +167,7 @@ class Inspection:
     canary_traces: tuple[Trace, ...]
     masked_rows: int
     canary_masked: tuple[TablePlan, ...]
+    media: MediaReferences
 
 
 def inspect(store_set: StoreSet, subject: Party, canary: Party) -> Inspection:
@@ -217,6 +225,7 @@ def _inspected(
             for passing in passes
             if passing.canary.masked
         ),
+        media=together(passing.subject.leading.references for passing in passes),
     )
 
 

@@ -120,18 +120,22 @@ class _Calls(ProvenErasure):
             try:
                 with self._step(Step.INSTALL):
                     self.around.begin()
-                changes = self._call_inside(self.store_set, subject)
+                found = self._call_inside(self.store_set, subject)
             except NotClearError as doubt:
                 self.record(RolledBack(self.run, number, str(doubt)))
                 return False
             self.around.end()
-            self.settle(self.store_set.commit, changes)
+            done = changes(found.sighting)
+            self.settle(self.store_set.commit, done, found.media)
         duration_s = round(time.monotonic() - started_s, 3)
-        self.record(Erased(self.run, number, attempt, duration_s, changes))
+        self.record(Erased(self.run, number, attempt, duration_s, done))
         return True
 
-    def _call_inside(self, store_set: StoreSet, subject: Party) -> tuple[TableChange, ...]:
+    def _call_inside(self, store_set: StoreSet, subject: Party) -> Inspection:
         """Prove, call, erase the canary and verify; what is left is to commit.
+
+        Returns:
+            What was there before the call.
 
         Raises:
             NotClearError: The transaction must be rolled back; says why.
@@ -156,7 +160,7 @@ class _Calls(ProvenErasure):
             raise NotClearError(doubt)
         self.around.refuse_unseen(_rows(found.sighting) - _rows(left.sighting))
         carry_out(store_set, in_order(Plan(list(left.canary_masked)), store_set.references()))
-        return changes(found.sighting)
+        return found
 
     def _call(self, subject: Party) -> None:
         closure = subject.search.closure

@@ -14,11 +14,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from harness import routines
+from harness.clock import now
 from harness.erasure import ProvenErasure, in_rounds
 from harness.errors import (
     ConflictError,
@@ -71,11 +71,6 @@ CONNECTIONS: Final = min(4, os.cpu_count() or 1)
 """How many connections read a large table outside the transaction of an erasure."""
 SHOWN_ROWS: Final = 100
 """How many rows that differ are told one by one, for each table."""
-
-
-def now() -> str:
-    """Return the time as ISO 8601 in UTC, to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(frozen=True, slots=True)

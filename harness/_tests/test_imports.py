@@ -21,6 +21,7 @@ FLOORS = (
     "judge",
     "journal",
     "history",
+    "file_erasure",
     "proven_call",
     "erasure",
     "plan",
@@ -38,6 +39,7 @@ FLOORS = (
     "treatments",
     "manifest",
     "config",
+    "clock",
     "model",
     "errors",
 )

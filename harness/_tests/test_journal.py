@@ -15,11 +15,21 @@ from harness.errors import EvidenceError, RefusalError
 from harness.identity import Closure, WaId
 from harness.journal import NAME, Entry, Header, Held, Journal, Progress, State, mend
 from harness.keys import SiteKey
-from harness.model import TableChange
+from harness.model import MediaReference, MediaReferences, TableChange
 
 NUMBER, ALIAS = "1541" + "5550100", "1541" + "5550101"
+FILE = "holiday at the sea.jpg"
 KEY = SiteKey(bytes(range(32)))
 HEADER = Header("20261121T030000Z-live-bcdfghjk", "live", "mysql", "own_", "hardened")
+MEDIA = MediaReferences(
+    frozenset(
+        {
+            MediaReference(frozenset({FILE, "other.jpg"}), frozenset({b"\x00" * 32, b"d" * 32})),
+            MediaReference(frozenset({"\udcff"})),
+        }
+    ),
+    frozenset({MediaReference(frozenset({"hers.jpg"}))}),
+)
 CHANGE = TableChange("messageStore", "messages", 6, 5)
 
 
@@ -180,11 +190,11 @@ def test_over_and_attested(journal: Journal) -> None:
 
 def held() -> Held:
     """Return what a run holds."""
-    return Held(Closure(WaId(NUMBER), frozenset({ALIAS}), frozenset()))
+    return Held(Closure(WaId(NUMBER), frozenset({ALIAS}), frozenset()), media=MEDIA)
 
 
 def test_what_is_sealed_comes_back_and_names_nobody(journal: Journal, tmp_path: Path) -> None:
-    """Closure, seed and key come back; no file of mode other than 0600, and none with a number."""
+    """Closure, seed, key and files come back; no file of mode other than 0600, and none with a number."""
     mine = held()
     journal.keep("one", mine)
     journal.note(entry(State.BEGUN))
@@ -194,6 +204,7 @@ def test_what_is_sealed_comes_back_and_names_nobody(journal: Journal, tmp_path: 
         content = path.read_bytes()
         assert NUMBER.encode() not in content
         assert ALIAS.encode() not in content
+        assert FILE.encode() not in content
         assert mine.seed not in content
         assert mine.seed.hex().encode() not in content
     assert NUMBER not in repr(mine)

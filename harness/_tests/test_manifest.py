@@ -138,12 +138,27 @@ def test_what_the_vendor_compares_is_deleted_and_the_rest_masked() -> None:
     assert DESCRIBED.tables["axolotlStore", "identities"].own == (("recipient_id", -1),)
 
 
+def test_what_leads_to_media_is_described() -> None:
+    """Messages lead to media by path, name and hashes, callbacks by a document, the rest not."""
+    leading = {place[1]: table.media for place, table in DESCRIBED.tables.items() if table.media}
+    assert leading == {
+        "queue": (("payload", "document"),),
+        "messages": (
+            ("media_url", "path"),
+            ("media_name", "name"),
+            ("media_hash", "hash"),
+            ("media_enc_hash", "hash"),
+        ),
+    }
+
+
 HEAD = """format = 1
 [kinds]
 jid = { mysql = "TEXT", postgres = "text", role = "jid" }
 [someStore]
 known = "confirmed"
 """
+MEDIA = HEAD + '[someStore.tables.t]\ncolumns = ["a jid"]\nmedia = '
 
 
 @pytest.mark.parametrize(
@@ -164,8 +179,14 @@ known = "confirmed"
             'vendor = { position = 1, engines = ["mysql"], where = ["a LIKE jid"] }',
             "is not '<column> = jid'",
         ),
+        (MEDIA + "{ size = ['a'] }", "someStore.t: media has no 'size', but path, name, hash"),
+        (MEDIA + "{ path = ['b'] }", "has no column b"),
+        (MEDIA + "{ path = ['a'], hash = ['a'] }", "a leads to media in two ways"),
     ],
-    ids=["no TOML", "format", "kind", "column", "key", "positions", "comparison"],
+    ids=[
+        *("no TOML", "format", "kind", "column", "key", "positions", "comparison"),
+        *("media", "media column", "media twice"),
+    ],
 )
 def test_a_manifest_that_contradicts_itself_is_refused(
     tmp_path: Path, text: str, says: str

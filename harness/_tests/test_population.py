@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from hashlib import sha256
 
 import pytest
 from hypothesis import given, settings
@@ -11,9 +12,11 @@ from hypothesis import given, settings
 from harness.manifest import Manifest
 from harness.population.cases import CASES, showcase
 from harness.population.people import CAPACITY, mapped_person, person
-from harness.population.rows import rows_of
+from harness.population.rows import media_of, rows_of
 from harness.population.strategies import worlds
 from harness.population.world import World
+from harness.stores.media_references import read_references
+from harness.stores.media_words import UUID
 
 FICTION = re.compile(r"1[2-9]\d\d55501\d\d|447700900\d{3}|3363998\d{4}|55209?5550\d{4}")
 # Places of people that no world fills: what a deployment puts there is not known.
@@ -112,3 +115,26 @@ def test_a_case_is_told_apart(case: object) -> None:
     names = [one.name for one in CASES]
     assert len(names) == len(set(names))
     assert not re.search(r"\d{7}", repr(case))
+
+
+def test_media_messages_lead_to_files_of_their_own(described: Manifest) -> None:
+    """A media message that names nobody leads to its file by path and by hash, and to no other."""
+    world = showcase(person(0))
+    files = {path.rpartition("/")[2]: content for _, path, content in media_of(world)}
+    messages = described.tables["messageStore", "messages"]
+    leading = [
+        reference
+        for row in rows_of(world)
+        if row.table == "messages" and row.values.get("media_hash")
+        for reference in read_references(
+            (str(row.values[column]).encode(), role)
+            for column, role in messages.media
+            if row.values.get(column)
+        )
+    ]
+    assert len(leading) == len(files) > 1
+    for reference in leading:
+        (name,) = reference.names & files.keys()
+        assert UUID.fullmatch(name.encode())
+        assert reference.digests == {sha256(files[name]).digest()}
+    assert person(0) in {event.peer for event, _, _ in media_of(world)}

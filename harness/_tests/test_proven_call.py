@@ -19,6 +19,7 @@ from harness import canary, config, manifest, routines
 from harness._tests.conftest import PREFIX
 from harness._tests.test_plan import everything
 from harness.config import RunConfig
+from harness.erasure import Settle
 from harness.errors import (
     HarnessError,
     PlanError,
@@ -123,7 +124,7 @@ class Bench:
     def call(
         self,
         routine: Routine,
-        settle: Callable[[Callable[[], None], object], None] | None = None,
+        settle: Settle | None = None,
         *,
         masks: bool = True,
     ) -> bool:
@@ -641,8 +642,8 @@ def test_it_is_the_callers_to_commit(bench: Bench) -> None:
     before = everything(bench.store_set)
     handed: list[object] = []
 
-    def decline(commit: Callable[[], None], changes: object) -> None:
-        handed.extend((commit, changes))
+    def decline(commit: Callable[[], None], *given: object) -> None:
+        handed.extend((commit, *given))
         raise HarnessError("not now")
 
     with pytest.raises(HarnessError, match="not now"):
@@ -658,8 +659,7 @@ def test_nothing_is_seen_before_the_commit(bench: Bench, other: StoreSet) -> Non
     before = everything(other)
     between: list[object] = []
 
-    def look(commit: Callable[[], None], changes: object) -> None:
-        del changes
+    def look(commit: Callable[[], None], *_: object) -> None:
         between.append(everything(other))
         commit()
 
@@ -674,8 +674,7 @@ def test_a_writer_of_other_rows_goes_on(bench: Bench, other: StoreSet) -> None:
     sql = f"INSERT INTO chats (key_remote_jid) VALUES ('{jid}')"
     writer = threading.Thread(target=lambda: other.execute("messageStore", sql), daemon=True)
 
-    def write(commit: Callable[[], None], changes: object) -> None:
-        del changes
+    def write(commit: Callable[[], None], *_: object) -> None:
         writer.start()
         commit()
 
@@ -714,8 +713,8 @@ def test_a_killed_session_changes_nothing(bench: Bench, other: StoreSet) -> None
     """A session that is killed between the call and the commit leaves every row as before."""
     before = everything(bench.store_set)
 
-    def kill(commit: Callable[[], None], changes: object) -> None:
-        del changes
+    def kill(commit: Callable[[], None], *given: object) -> None:
+        del given
         if bench.engine is EngineKind.MYSQL:
             own = {row[0] for row in other.query(HOME, "SELECT connection_id()")}
             own |= {row[0] for row in bench.store_set.query(HOME, "SELECT connection_id()")}
@@ -742,8 +741,7 @@ def test_a_commit_that_fails_half_way_says_so(bench: Bench, other: StoreSet) -> 
     """Where one store's commit fails, which postgres_fdw cannot prevent, the error names them."""
     before = everything(other)
 
-    def cut(commit: Callable[[], None], changes: object) -> None:
-        del changes
+    def cut(commit: Callable[[], None], *_: object) -> None:
         sql = (
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
             "state = 'idle in transaction' AND datname = current_database()"
@@ -765,8 +763,8 @@ def killed_half_way(reached: RunConfig, folder: Path) -> None:
     store_set = connect(reached, [store.name for store in described.stores])
     bench = Bench(store_set, described, folder)
 
-    def die(commit: Callable[[], None], changes: object) -> None:
-        del commit, changes
+    def die(commit: Callable[[], None], *_: object) -> None:
+        del commit
         os.kill(os.getpid(), signal.SIGKILL)
 
     bench.call(bench.reference(), die)
@@ -824,8 +822,8 @@ def test_nothing_is_there_to_be_left(bench: Bench, other: StoreSet) -> None:
     """On PostgreSQL nobody else sees the function, its servers or its password at any time."""
     before = listed(other, HOME)
 
-    def look(commit: Callable[[], None], changes: object) -> None:
-        del commit, changes
+    def look(commit: Callable[[], None], *_: object) -> None:
+        del commit
         assert listed(other, HOME) == before
         raise HarnessError("seen")
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import json
 import random
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Final
 
 from harness.model import SeedRow
@@ -20,12 +22,24 @@ from harness.population.world import Event, EventKind, Group, World
 _EPOCH_S: Final = 1_700_000_000
 _OWN_IDENTITY: Final = -1
 _SHARDS: Final = 4
+_MEDIA: Final = "/usr/local/wamedia/shared"
 _DEVICES: Final = (0, 10_002)
 
 
 def rows_of(world: World) -> tuple[SeedRow, ...]:
     """Return the rows of a world, in an order that can be inserted."""
     return tuple(draft.seed(world.subject) for draft in (*_installation(), *_drafts(world)))
+
+
+def media_of(world: World) -> Iterator[tuple[Event, str, bytes]]:
+    """Yield the files of the media volume: the message that leads to each, its path, its content.
+
+    A message that names a third person names them in place of a file.
+    """
+    for serial, event in enumerate(world.events):
+        if event.kind is EventKind.MEDIA and not event.named:
+            name, content = _file(serial)
+            yield event, f"shared/{name}", content
 
 
 def _drafts(world: World) -> Iterator[_Draft]:
@@ -147,6 +161,12 @@ def _payload(event: Event, message_id: _Cell, serial: int) -> _Cell:
         phones = [{"phone": event.named.phone, "type": "CELL", "wa_id": event.named.jid_number}]
         body["messages"][0]["contacts"] = [{"phones": phones}]
     return _Cell(json.dumps(body), (event.peer, *_who(event.named)))
+
+
+def _file(serial: int) -> tuple[str, bytes]:
+    """Return the UUID that names a media file, and its content."""
+    made = random.Random(serial)
+    return str(uuid.UUID(bytes=made.randbytes(16), version=4)), made.randbytes(2_048 + serial)
 
 
 def _at_ms(serial: int) -> int:
@@ -316,7 +336,10 @@ def _message(event: Event, serial: int) -> Iterator[_Draft]:
 
 def _media(event: Event, serial: int) -> Iterator[_Draft]:
     named = event.named
-    digits = named.number if named else "holiday"
+    file, content = _file(serial)
+    url, name = f"{_MEDIA}/{file}", "IMG-holiday.jpg"
+    if named:
+        url, name = f"/v1/media/{named.number}", f"IMG-{named.number}.jpg"
     yield _draft(
         "messageStore",
         "messages",
@@ -325,12 +348,13 @@ def _media(event: Event, serial: int) -> Iterator[_Draft]:
         key_id=_message_id(event.peer, serial, from_me=True),
         data=_vcard(named),
         timestamp=_at_ms(serial),
-        media_url=_Cell(f"/v1/media/{digits}", _who(named)),
+        media_url=_Cell(url, _who(named)),
         media_mime_type="image/jpeg",
         media_wa_type="1",
-        media_size=20_480 + serial,
-        media_name=_Cell(f"IMG-{digits}.jpg", _who(named)),
+        media_size=len(content),
+        media_name=_Cell(name, _who(named)),
         media_caption=_sentence(named),
+        media_hash=None if named else base64.b64encode(sha256(content).digest()).decode("ascii"),
         thumb_image=_blob(named, serial),
         remote_resource=_jid(event.peer) if event.group else None,
     )

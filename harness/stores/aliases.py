@@ -114,7 +114,7 @@ def changed_numbers(payload: bytes | None) -> Iterator[Tie]:
         document = json.loads(payload)
     except ValueError:
         return
-    for message in _objects(document):
+    for message in objects(document):
         system = message.get("system")
         if isinstance(system, dict) and isinstance(new := system.get("new_wa_id"), str):
             for old in (message.get("from"), system.get("wa_id")):
@@ -122,7 +122,7 @@ def changed_numbers(payload: bytes | None) -> Iterator[Tie]:
                     yield old.encode(), new.encode()
 
 
-def _objects(document: object) -> Iterator[dict[str, object]]:
+def objects(document: object) -> Iterator[dict[str, object]]:
     """Yield every object of a JSON document, the outermost first."""
     pending = [document]
     while pending:

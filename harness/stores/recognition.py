@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from harness.model import RowClass, TableSchema
+from harness.stores.media_references import LeadingRows
 from harness.stores.protocol import StoreSet
 from harness.stores.sweep import Cells, Missed, Place, Search, TablePass, Tally
 
@@ -57,11 +58,14 @@ class WatchingPass(TablePass):
         self._filled = memory.tables[place] if memory and not memory.complete else None
         self._read = memory.tables.get(place) if memory and memory.complete else None
         self._new: list[tuple[bytes, Cells]] = []
+        self.leading = LeadingRows(store_set, table, search.manifest)
 
     def locate(self, locator: bytes, row: bytes) -> RowClass:
         """Search and fingerprint one row."""
         del locator
-        return self.take(row)
+        kind = self.take(row)
+        self.leading.note(kind, row)
+        return kind
 
     def _mention(self, cells: Cells) -> None:
         super()._mention(cells)

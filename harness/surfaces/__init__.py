@@ -8,7 +8,7 @@ hold an identifier and what cannot. `scrub` masks: `rewrite` archives, `in_place
 
 from harness.surfaces.fileset import FileKind, FileSet, Root
 from harness.surfaces.look import FileSearch
-from harness.surfaces.scrub import FileScrub, scrub_files
+from harness.surfaces.scrub import FileScrub, masks_fit, scrub_files
 from harness.surfaces.sweep import FileSighting, sweep_files
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "FileSet",
     "FileSighting",
     "Root",
+    "masks_fit",
     "scrub_files",
     "sweep_files",
 ]

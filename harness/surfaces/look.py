@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
-from harness.errors import SurfaceError
+from harness.errors import MaskError, SurfaceError
 from harness.identity import Closure, Filter, Hit, Matcher, Representation
 from harness.masks import Masks
 from harness.surfaces.codecs import Sink
@@ -48,8 +48,9 @@ class FileSearch:
 
 @dataclass(slots=True)
 class FileSeen:
-    """What one file holds of the subject, by part of it and form; `masks` that it holds already.
+    """What one file holds of the subject, by part of it and form.
 
+    `masks` are those that it holds already, `unfit` places where no mask of the run fits.
     `size_bytes` were read from the disk, `content_bytes` searched.
     """
 
@@ -59,6 +60,7 @@ class FileSeen:
     content_bytes: int = 0
     hits: dict[str, Counter[str]] = field(default_factory=dict)
     masks: int = 0
+    unfit: int = 0
     gaps: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -88,9 +90,17 @@ class _Looking:
         forms = Counter(f"{hit.form}{within}" for hit in self._search.matcher.hits(data, kind))
         if forms:
             self._seen.hits.setdefault(where, Counter()).update(forms)
-        masks = self._search.masks
-        if masks and masks.candidate(data) and masks.unmask(data, kind) != data:
-            self._seen.masks += 1
+        if masks := self._search.masks:
+            self._seen.masks += masks.candidate(data) and masks.unmask(data, kind) != data
+            self._seen.unfit += bool(forms) and not _fits(masks, data, kind)
+
+
+def _fits(masks: Masks, data: bytes, kind: Representation) -> bool:
+    try:
+        masks.mask(data, kind)
+    except MaskError:
+        return False
+    return True
 
 
 def look(file_set: FileSet, place: Place, search: FileSearch) -> FileSeen:

@@ -15,7 +15,7 @@ from harness.surfaces.exchange import LEFTOVER, MovedError, rename_to
 from harness.surfaces.fileset import FileKind, FileSet, Found, Place
 from harness.surfaces.in_place import mask_in_place
 from harness.surfaces.leftovers import tidy
-from harness.surfaces.look import FileSearch, is_packed_file
+from harness.surfaces.look import FileSearch, FileSeen, is_packed_file, look
 from harness.surfaces.rewrite import rewrite
 from harness.surfaces.sweep import FileSighting
 
@@ -73,6 +73,21 @@ def scrub_files(
     for found in sorted(sighting.named, key=lambda one: len(one.place.parts), reverse=True):
         _rename(file_set, found, search, scrub, withheld=withheld)
     return scrub
+
+
+def masks_fit(file_set: FileSet, search: FileSearch, sighting: FileSighting) -> bool:
+    """Tell whether the masks of a run fit wherever a sweep saw the subject, and stand nowhere yet.
+
+    A mask that fits into one file by chance only may not into another, so all are asked.
+    """
+    marked = [one.place for one in sighting.marked if _is_ours(file_set, one)]
+    size_bytes = sum(one.size_bytes for one in sighting.marked)
+    seen = carried_out(Job(_look, (file_set, search)), marked, size_bytes, FileSeen)
+    return all(not one.masks and not one.unfit for one in list(seen))
+
+
+def _look(shared: tuple[FileSet, FileSearch], place: Place) -> FileSeen:
+    return look(shared[0], place, shared[1])
 
 
 def _is_ours(file_set: FileSet, found: Found) -> bool:

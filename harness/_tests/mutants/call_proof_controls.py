@@ -16,6 +16,7 @@ from harness._tests.mutants.controls import Control, named
 from harness._tests.mutants.memory_stores import MemoryStores, described
 from harness._tests.mutants.proof import (
     CHANGES,
+    MEDIA,
     MENTION_KEY,
     NOT_GONE,
     NOT_SEEN,
@@ -198,6 +199,7 @@ def _a_call_that_is_clear_is_committed() -> None:
     assert (flown.planted_cells, flown.seen_cells, flown.left_cells) == (6, 6, 0)
     assert (erased.round, erased.attempts, erased.tables) == (1, 1, CHANGES)
     assert proof.settled == [CHANGES]
+    assert proof.media == MEDIA
     assert [moment for moment, _ in proof.sights] == [Moment.BEFORE, Moment.INSIDE]
     assert [one.mention_rows for one in proof.sights[1][1].tables] == [2, 0]
 

@@ -43,6 +43,8 @@ from harness.model import (
     Committing,
     EngineKind,
     LogHolds,
+    MediaReference,
+    MediaReferences,
     Mode,
     Moment,
     Observed,
@@ -56,6 +58,7 @@ from harness.run import HARDENED
 
 LOCATING: Final = ["keep", "RunOpened", "ClosureFrozen", "keep", "located", "erasing"]
 DECIDING: Final = ["alone", "require_time", "decided"]
+SEALING: Final = ["alone", "require_time", "keep", "decided"]
 COMMITTING: Final = [
     *("preparing", "prepare", "committing", "Committing", "commit", "committed"),
 ]
@@ -119,6 +122,20 @@ def _who_is_erased_is_sealed_and_hidden() -> None:
     (subject,) = bench.subjects
     assert subject.search.closure == CLOSURE
     assert subject.search.masks is subject.masks
+
+
+def _where_rows_lead_is_sealed_before_it_is_decided() -> None:
+    """Files of the rows that go are sealed before the decision, and rounds add up."""
+    one, two = (MediaReferences(frozenset({MediaReference(frozenset({name}))})) for name in "ab")
+    bench = PlayedRun(sights=[LEFT, CLEAR])
+    bench.attempts = [clear(bench, media=one), clear(bench, media=two)]
+    bench.erased()
+    assert bench.told == [
+        *(*LOCATING, "round", "PlanMade", *SEALING, *COMMITTING, *SWEPT),
+        *("round", *SEALING, *COMMITTING, *SWEPT, *CLOSED),
+    ]
+    assert [held.media for held in bench.kept[2:]] == [one, one | two]
+    assert {held.seed for held in bench.kept[1:]} == {bench.kept[-1].seed}
 
 
 def _what_is_not_prepared_is_not_announced() -> None:
@@ -294,6 +311,7 @@ _OTHERWISE: Final[tuple[dict[str, Any], ...]] = (
 CLAIMS: Final[tuple[Callable[[], None], ...]] = (
     _each_step_is_journaled_before_it_is_taken,
     _who_is_erased_is_sealed_and_hidden,
+    _where_rows_lead_is_sealed_before_it_is_decided,
     _what_is_not_prepared_is_not_announced,
     _what_is_rehearsed_is_rolled_back,
     _a_plan_must_be_the_rehearsed_one,

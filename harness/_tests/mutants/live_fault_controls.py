@@ -146,12 +146,12 @@ def _what_is_not_clear_is_not_tried_again() -> None:
 
 
 def _who_is_under_a_hold_is_refused() -> None:
-    """A hold on any number of the subject's refuses before anything is sealed anew or located."""
+    """A hold on any number of the subject's refuses before a round begins."""
     for number in (NUMBER, ALIAS, VARIANT):
         bench = PlayedRun()
         with pytest.raises(HoldError):
             bench.erased(holds=frozenset({number}))
-        assert bench.told == ["keep", "RunOpened", "ClosureFrozen", "Failed", "closed"]
+        assert bench.told == [*LOCATING, "Failed", "closed"]
         assert bench.only(Failed).error == "Refused"
     refuse_holds(CLOSURE, frozenset({OTHER}))
     for mine, held in ((NUMBER, VARIANT), (VARIANT, NUMBER), (NUMBER, NUMBER)):

@@ -28,7 +28,10 @@ Rows = dict[str, list[bytes]]
 
 
 def described() -> Manifest:
-    """Describe two tables alike: who somebody is deletes a row, what mentions them is masked."""
+    """Describe two tables alike: who somebody is deletes a row, what mentions them is masked.
+
+    Notes lead to media.
+    """
     store = the_manifest().stores[0]
     kinds = {c.kind.name: c.kind for t in the_manifest().tables.values() for c in t.columns}
     columns = tuple(
@@ -36,7 +39,14 @@ def described() -> Manifest:
         for name, kind in KINDS.items()
     )
     tables = tuple(
-        replace(store.tables[0], store=WHERE, name=name, columns=columns, key=("id",))
+        replace(
+            store.tables[0],
+            store=WHERE,
+            name=name,
+            columns=columns,
+            key=("id",),
+            media=(("note", "name"),),
+        )
         for name in TABLES
     )
     return Manifest((replace(store, name=WHERE, tables=tables),))

@@ -15,7 +15,17 @@ from harness.identity import Closure, WaId
 from harness.journal import Entry, Held, Journal, Progress, State
 from harness.keys import SiteKey
 from harness.live import LiveRun, Mission
-from harness.model import EngineKind, Failed, History, Mode, Record, TableChange, TableState, Trace
+from harness.model import (
+    EngineKind,
+    Failed,
+    History,
+    MediaReferences,
+    Mode,
+    Record,
+    TableChange,
+    TableState,
+    Trace,
+)
 from harness.plan import Party
 from harness.routines import RoutineFile
 from harness.stores.sweep import Sighting
@@ -38,6 +48,7 @@ LEFT: Final = replace(CLEAR, traces=[Trace("messageStore", "messages", "data", 1
 ANOTHER: Final = replace(CLEAR, traces=[Trace("waweb", "contacts", "wa_id", 1)])
 BOTH: Final = replace(CLEAR, traces=[*LEFT.traces, *ANOTHER.traces])
 FILE: Final = cast("RoutineFile", SimpleNamespace(sha256="f" * 64))
+NO_MEDIA: Final = MediaReferences()
 Act = tuple[Any, ...]
 
 
@@ -71,6 +82,7 @@ class PlayedRun:
             databases=lambda: {"messageStore": "own_messageStore", "waweb": "own_waweb"},
             commit_names=lambda _: self.names,
             prepare=lambda attempt: self._do("prepare", attempt),
+            prepared=tuple,
             settle=lambda names, *, commit: self._do("settle", tuple(names), commit),
             statement_logs=lambda: ("general log", "slow log"),
         )
@@ -212,11 +224,15 @@ class _Erasing:
         return self._bench.attempts.pop(0)(self._settle)
 
 
-def clear(bench: PlayedRun, changes: Sequence[TableChange] = CHANGES) -> Callable[[Any], bool]:
+def clear(
+    bench: PlayedRun,
+    changes: Sequence[TableChange] = CHANGES,
+    media: MediaReferences = NO_MEDIA,
+) -> Callable[[Any], bool]:
     """Return an attempt that is clear, and commits."""
 
     def attempt(settle: Any) -> bool:
-        settle(lambda: bench._do("commit"), changes)
+        settle(lambda: bench._do("commit"), changes, media)
         return True
 
     return attempt

@@ -10,8 +10,10 @@ from harness._tests.mutants.memory_stores import MemoryStores, described
 from harness._tests.mutants.step_controls import (
     BYSTANDER,
     KEY,
+    MENTION,
     OWN,
     ROWS,
+    TWICE,
     WHERE,
     N,
     as_stores,
@@ -21,6 +23,8 @@ from harness.identity import Closure, WaId
 from harness.masks import Masks
 from harness.model import (
     Erased,
+    MediaReference,
+    MediaReferences,
     Moment,
     Record,
     RolledBack,
@@ -31,6 +35,11 @@ from harness.stores.sweep import Search, Sighting
 
 RUN: Final = "r"
 CANARYS: Final = b"44118496"
+MEDIA: Final = MediaReferences(
+    frozenset({MediaReference(frozenset({"x"}))}),
+    frozenset(MediaReference(frozenset({row.split(b"|")[2].decode()})) for row in (MENTION, TWICE)),
+)
+"""Where the subject's rows lead, and the mentions."""
 OWN_KEY: Final = b"-1018|"
 MENTION_KEY: Final = b"-1019|"
 CHANGES: Final = (TableChange(WHERE, "people", 1, 2), TableChange(WHERE, "things", 1, 0))
@@ -54,15 +63,19 @@ class Proof:
     records: list[Record] = field(default_factory=list)
     sights: list[tuple[Moment, Sighting]] = field(default_factory=list)
     settled: list[Sequence[TableChange]] = field(default_factory=list)
+    media: MediaReferences = field(default_factory=MediaReferences)
 
     def saw(self, moment: Moment, sighting: Sighting, started_s: float) -> None:
         """Note what a pass saw."""
         assert started_s > 0
         self.sights.append((moment, sighting))
 
-    def settle(self, commit: Callable[[], None], changes: Sequence[TableChange]) -> None:
+    def settle(
+        self, commit: Callable[[], None], changes: Sequence[TableChange], media: MediaReferences
+    ) -> None:
         """Commit, and note what."""
         self.settled.append(changes)
+        self.media |= media
         commit()
 
     def erased(self, number: int = 1, who: Party | None = None) -> bool:

@@ -12,6 +12,7 @@ from harness._tests.mutants.controls import Control, named
 from harness._tests.mutants.proof import (
     CANARYS,
     CHANGES,
+    MEDIA,
     MENTION_KEY,
     NOT_GONE,
     NOT_SEEN,
@@ -70,6 +71,7 @@ def _what_is_clear_is_committed() -> None:
     assert flown.left_cells == 0
     assert (erased.round, erased.attempts, erased.tables) == (1, 1, CHANGES)
     assert list(proof.settled) == [CHANGES]
+    assert proof.media == MEDIA
     assert [moment for moment, _ in proof.sights] == [Moment.BEFORE, Moment.INSIDE]
     assert [state.subject_rows for state in proof.sights[0][1].tables] == [1, 1]
     assert [state.subject_rows for state in proof.sights[1][1].tables] == [0, 0]

@@ -24,6 +24,7 @@ from harness.model import (
     ColumnSchema,
     Hazard,
     Located,
+    MediaReferences,
     Reference,
     Replacement,
     RowClass,
@@ -596,7 +597,7 @@ def _masks_are_drawn_until_they_fit() -> None:
 def _at_once_commits() -> None:
     """Where nobody settles what is clear, it is committed, once."""
     commit = mock.Mock()
-    at_once(commit, ())
+    at_once(commit, (), MediaReferences())
     assert commit.call_args_list == [mock.call()]
 
 
