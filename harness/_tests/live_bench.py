@@ -1,6 +1,6 @@
 """What a live run costs, beside the vendor's routine alone, and what a writer waits meanwhile.
 
-`tox -e bench` ends with it; `python -m harness._tests.live_bench --messages 2000000` runs it
+`tox -e bench` runs it too; `python -m harness._tests.live_bench --messages 2000000` runs it
 alone. The whole command is measured: interpreter, pytest, preflight, three passes over every
 row, commit, evidence.
 """
