@@ -138,6 +138,14 @@ class FileErasure:
     def _volumes(self) -> tuple[Volume, ...]:
         return volumes_of(self.file_set)
 
+    def fitting(self, draw: Callable[[], Masks], closure: Closure) -> Masks:
+        """Return masks that fit into the files too; the last that were drawn if none do."""
+        for _ in range(DRAWS):
+            masks = draw()
+            if self.fits(closure, masks):
+                break
+        return masks
+
     def fits(self, closure: Closure, masks: Masks) -> bool:
         """Tell whether masks can be put wherever the files were seen to hold the subject."""
         if not (self._seen and self.masking):

@@ -31,12 +31,12 @@ from harness.errors import (
     StoreError,
     UnsettledError,
 )
-from harness.file_erasure import DRAWS, FileErasure
+from harness.file_erasure import FileErasure
 from harness.identity import Closure, WaId, variant_of
 from harness.journal import Entry, Held, Journal, Progress, State
 from harness.keys import SiteKey
 from harness.manifest import Manifest
-from harness.masks import seeded
+from harness.masks import Masks, seeded
 from harness.model import (
     ClosureFrozen,
     Committing,
@@ -367,20 +367,18 @@ class LiveRun:
 
     def _drawn(self) -> Party:
         """Return the subject with the masks that are sealed, or with new ones if those failed."""
-        if self._drew and self._fresh:
-            self._draw_anew()
-        self._drew = True
-        for _ in range(DRAWS if self._fresh else 0):
-            party = self._party()
-            if self._files.fits(self._held.closure, party.masks):
-                return party
-            self._draw_anew()
-        # Where no mask fits into a file, the file is told, and the rows are erased all the same.
+        if self._fresh:
+            # Where no mask fits into a file, that is told, and the rows are erased all the same.
+            self._files.fitting(self._drawn_masks, self._held.closure)
         return self._party()
 
-    def _draw_anew(self) -> None:
-        self._held = self._held.with_new_masks()
-        self._journal.keep(self._mission.run, self._held)
+    def _drawn_masks(self) -> Masks:
+        """Return the masks that are sealed, or, where those were tried already, seal new ones."""
+        if self._drew:
+            self._held = self._held.with_new_masks()
+            self._journal.keep(self._mission.run, self._held)
+        self._drew = True
+        return self._party().masks
 
     def _party(self) -> Party:
         held = self._held

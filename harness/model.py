@@ -503,6 +503,18 @@ class FileGap:
 
 
 @dataclass(frozen=True, slots=True)
+class FilesPlanted:
+    """What was put into files on purpose: the search before the erasure must see it all.
+
+    `media` is how many files there are to which rows of the subject alone lead, which must go.
+    """
+
+    run: str
+    traces: tuple[FileTrace, ...]
+    media: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class FilesObserved:
     """One pass over every file of the log folders and media volumes.
 
@@ -634,6 +646,7 @@ Record = (
     | Resumed
     | Witnessed
     | LogHolds
+    | FilesPlanted
     | FilesObserved
     | FilesProven
     | Scrubbed

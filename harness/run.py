@@ -27,6 +27,7 @@ from harness.errors import (
     StoreError,
     StoreUnreachableError,
 )
+from harness.file_erasure import FileErasure
 from harness.identity import Closure
 from harness.manifest import Manifest
 from harness.masks import Masks
@@ -36,8 +37,11 @@ from harness.model import (
     Drifted,
     EngineChoice,
     Failed,
+    FilesPlanted,
+    FileTrace,
     Finding,
     LeftBehind,
+    MediaReferences,
     Moment,
     Observed,
     Part,
@@ -50,6 +54,7 @@ from harness.model import (
     RunOpened,
     SeedRow,
     Step,
+    TableChange,
     Trace,
 )
 from harness.plan import Party
@@ -58,6 +63,7 @@ from harness.routines.prediction import DocumentedPrediction
 from harness.stores import StoreSet, drift
 from harness.stores.aliases import resolve
 from harness.stores.sweep import Search, Sighting, differing, sweep
+from harness.surfaces import FileSet
 
 if TYPE_CHECKING:
     from harness.population.bulk import Bulk
@@ -81,7 +87,8 @@ class Rehearsal:
     set only where the case needs one; `control` marks a run that must fail exactly as
     predicted; `pseudonym` names the subject in evidence; `shared` tells that others may
     write to the stores meanwhile, `which_rows` asks which rows of others differ; `file` is the
-    routine where it is an operator's own; one call of it may take `call_limit_s` seconds.
+    routine where it is an operator's own; `estate` has the files of a case that is about them
+    too; one call of the routine may take `call_limit_s` seconds.
     """
 
     run: str
@@ -95,7 +102,18 @@ class Rehearsal:
     shared: bool = False
     which_rows: bool = False
     file: RoutineFile | None = None
+    estate: Estate | None = None
     call_limit_s: float = routines.CALL_LIMIT_S
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """The files beside the rows, what is planted in them, and how they are rotated meanwhile."""
+
+    files: FileSet
+    planted: tuple[FileTrace, ...]
+    media: int
+    rotate: Callable[[], None]
 
 
 def rehearse(rehearsal: Rehearsal, record: Recorder) -> None:
@@ -127,6 +145,7 @@ def opened(rehearsal: Rehearsal, case: str, *, examination: bool = False) -> Run
         shared=rehearsal.shared,
         routine_digest=rehearsal.file.sha256 if rehearsal.file else "",
         examination=examination,
+        files=rehearsal.estate is not None,
     )
 
 
@@ -160,6 +179,10 @@ class _Operation:
         self._key = key
         self._sets = rehearsal.sets
         self._seen: dict[tuple[Part, Moment], Sighting] = {}
+        files = rehearsal.estate.files if rehearsal.estate else FileSet()
+        self._files = FileErasure(rehearsal.run, files, record)
+        self._media = MediaReferences()
+        self._masks: Masks | None = None
 
     def finished(self) -> bool:
         """Go through the phases; return whether all of them were reached."""
@@ -170,10 +193,13 @@ class _Operation:
                 self._introspect()
             with self._phase("locate"):
                 closure = self._locate()
+            with self._phase("search of files"):
+                self._begin_with_files(closure)
             if self._rehearsal.routine == HARDENED:
                 self._erase_by_plan(closure)
             else:
                 self._erase_by_routine(closure)
+            self._erase_files(closure)
         except _PhaseFailed:
             return False
         return True
@@ -252,6 +278,26 @@ class _Operation:
             nobody = self._search(None)
             self._observe(Part.OTHER, moment, nobody)
 
+    # --- files ------------------------------------------------------------------------------
+
+    def _begin_with_files(self, closure: Closure) -> None:
+        if estate := self._rehearsal.estate:
+            self._record(FilesPlanted(self._rehearsal.run, estate.planted, estate.media))
+        self._files.begin(writes=True)
+        self._files.observe(Moment.BEFORE, closure)
+
+    def _erase_files(self, closure: Closure) -> None:
+        """Rotate, as it goes on meanwhile, remove media and scrub."""
+        if self._rehearsal.estate is None:
+            return
+        masks = self._masks or self._files.fitting(lambda: Masks(closure), closure)
+        with self._phase("rotate"):
+            self._rehearsal.estate.rotate()
+        with self._phase("media"):
+            self._files.remove_media(self._sets[Part.JUDGED], self._media, masks)
+        with self._phase("scrub"):
+            self._files.erase(closure, masks)
+
     # --- erasure by a stored routine ------------------------------------------------------
 
     def _erase_by_routine(self, closure: Closure) -> None:
@@ -320,6 +366,7 @@ class _Operation:
             key=self._key,
             record=self._record,
             saw=partial(self._saw, Part.JUDGED),
+            settle=self._settle,
         )
         for _ in self._rehearsal.case.calls:
             with self._phase("erase"):
@@ -331,8 +378,15 @@ class _Operation:
                 )
         self._observe_other(Moment.AFTER)
 
+    def _settle(
+        self, commit: Callable[[], None], changes: Sequence[TableChange], media: MediaReferences
+    ) -> None:
+        del changes
+        self._media |= media
+        commit()
+
     def _party(self, closure: Closure) -> Party:
-        masks = Masks(closure)
+        masks = self._masks = self._files.fitting(lambda: Masks(closure), closure)
         return Party(self._search(closure, masks), masks)
 
 

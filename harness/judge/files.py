@@ -9,6 +9,7 @@ from harness.judge.runs import Run
 from harness.model import (
     FileGap,
     FilesObserved,
+    FilesPlanted,
     FilesProven,
     Finding,
     FindingKind,
@@ -51,6 +52,22 @@ def whole(run: Run) -> Iterator[Finding]:
         yield run.finding(
             FindingKind.COVERAGE, f"the run is not whole: it lacks {name}", surface="files"
         )
+
+
+def blind(run: Run) -> Iterator[Finding]:
+    """What was planted in files must be seen before the erasure, and media led to must go."""
+    before = next((one for one in run.all(FilesObserved) if one.moment is Moment.BEFORE), None)
+    for planted in run.all(FilesPlanted) if before else ():
+        seen = {trace.file: trace for trace in before.traces} if before else {}
+        for trace in planted.traces:
+            found = seen.get(trace.file)
+            if found is None or (found.hits, found.forms) != (trace.hits, trace.forms):
+                why = f"{trace.hits} planted, {found.hits if found else 0} seen before the erasure"
+                yield run.finding(FindingKind.COVERAGE, why, surface=trace.file, count=trace.hits)
+        removed = sum(one.removed for one in run.all(MediaRemoved))
+        if run.all(MediaRemoved) and removed != planted.media:
+            why = f"{planted.media} media files were the subject's alone, {removed} were removed"
+            yield run.finding(FindingKind.TRACE, why, surface="media", count=planted.media)
 
 
 def proven(run: Run) -> Iterator[Finding]:

@@ -35,6 +35,7 @@ RULES: Final[tuple[Rule, ...]] = (
     rows.traces,
     rows.collateral,
     files.whole,
+    files.blind,
     files.proven,
     files.traces,
     files.gaps,

@@ -89,7 +89,7 @@ def render(line: Concluded, stage: Stage, *, width: int, colour: bool) -> list[s
         highlight=False,
     )
     console.rule()
-    console.print(_headline(line))
+    console.print(_headline(line, stage.scope))
     if line.judgement.findings:
         console.print(reasons(line.judgement.findings))
     facts = Table.grid(padding=(0, 2))
@@ -103,11 +103,11 @@ def render(line: Concluded, stage: Stage, *, width: int, colour: bool) -> list[s
     return text.getvalue().splitlines()
 
 
-def _headline(line: Concluded) -> Text:
+def _headline(line: Concluded, scope: Scope) -> Text:
     verdict = line.judgement.verdict
     narrowed = f"; partial: {line.partial}" if line.partial else ""
     text = Text(verdict.value, style=STYLES[verdict])
-    text.append(f" ({SCOPE}{narrowed})", style="default not bold")
+    text.append(f" ({scope}{narrowed})", style="default not bold")
     text.append(f"\n{MEANINGS[verdict]}; exit {line.exit_status}", style="default not bold")
     if not line.judgement.held:
         text.append("; no run held anything of its subject, so nothing is said about erasure")

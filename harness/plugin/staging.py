@@ -15,6 +15,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO, Final
 
 import allure
@@ -24,7 +26,7 @@ from harness import config, history, manifest, routines
 from harness.errors import ServerError
 from harness.evidence.forms import as_csv
 from harness.evidence.session import Session
-from harness.evidence.verdict import Rows
+from harness.evidence.verdict import Rows, Scope
 from harness.examination import Server, examine
 from harness.judge import Run, judge_run, runs_of
 from harness.model import (
@@ -41,6 +43,7 @@ from harness.model import (
     RoutineFailed,
 )
 from harness.plugin import screen
+from harness.plugin.estate import made_estate
 from harness.plugin.options import Request
 from harness.plugin.outcome import Concluded
 from harness.plugin.recorded import Recorded
@@ -48,12 +51,15 @@ from harness.population.cases import CASES, PLAIN_PREFIX, Case, crowded
 from harness.population.strategies import worlds
 from harness.population.world import World
 from harness.redaction import Redactor
-from harness.run import DOCUMENTED, Rehearsal, rehearse
+from harness.run import DOCUMENTED, Estate, Rehearsal, rehearse
 from harness.servers import EmbeddedServer, install, running
 from harness.stores import StoreSet, connect, ddl
+from harness.surfaces import FileSet
 
 _NEXT_LIMIT_S: Final = 10.0
 EXAMINED: Final = "everywhere"
+ESTATE: Final = "everywhere"
+"""The case that is about files too."""
 """The case that stored routines are examined in."""
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 
@@ -93,6 +99,7 @@ class Stage:
         self._recorded: dict[tuple[EngineChoice, str, str], Recorded] = {}
         self._serial = itertools.count(1)
         self._no_servers: ServerError | None = None
+        self.files = FileSet()
         self._pseudonym_key = secrets.token_bytes(32)
         self._call_limit_s = routines.CALL_LIMIT_S
         for password in self.request.file.passwords if self.request.file else ():
@@ -136,9 +143,21 @@ class Stage:
                 self._recorded[key] = act(engine, case)
         return self._recorded[key]
 
+    def recorded_with_files(self, engine: EngineChoice) -> Recorded:
+        """Return the recorded run of the case that has files too, acting only the first time."""
+        key = (engine, ESTATE, self.request.candidate)
+        if key not in self._recorded:
+            case = self.named(ESTATE)
+            folder = self._cleanup.enter_context(TemporaryDirectory(prefix="estate-"))
+            estate = made_estate(Path(folder), case.world)
+            with self.recording(self.request.candidate, estate=estate) as rehearsed:
+                self._recorded[key] = rehearsed(engine, case)
+            self.files = estate.files
+        return self._recorded[key]
+
     @contextmanager
     def recording(
-        self, routine: str, *, examination: bool = False
+        self, routine: str, *, examination: bool = False, estate: Estate | None = None
     ) -> Iterator[Callable[[EngineChoice, Case], Recorded]]:
         """Yield a function that acts a case and records it; one history file for them all."""
         path = self.session.run_folder(next(self._serial)) / "history.jsonl"
@@ -146,7 +165,9 @@ class Stage:
             path.chmod(0o600)
 
             def act(engine: EngineChoice, case: Case) -> Recorded:
-                return self._act(engine, case, routine, stream, examination=examination)
+                return self._act(
+                    engine, case, routine, stream, examination=examination, estate=estate
+                )
 
             yield act
 
@@ -176,7 +197,7 @@ class Stage:
 
             judged()
 
-    def _act(
+    def _act(  # noqa: PLR0913  # what is acted, by name
         self,
         engine: EngineChoice,
         case: Case,
@@ -184,6 +205,7 @@ class Stage:
         stream: BinaryIO,
         *,
         examination: bool,
+        estate: Estate | None,
     ) -> Recorded:
         for number in case.numbers():
             self.redactor.register_number(number)
@@ -208,6 +230,7 @@ class Stage:
             which_rows=not case.bulk,
             pseudonym=self._pseudonym(case),
             file=self.request.file if routine == self.request.candidate else None,
+            estate=estate,
             call_limit_s=self._call_limit_s,
         )
         with self._timed("runs"):
@@ -283,8 +306,12 @@ class Stage:
     mode = Mode.VERIFY
     rows: Rows = "untouched"
     idle = False
-    scope = screen.SCOPE
     signed_off = ("", "")
+
+    @property
+    def scope(self) -> Scope:
+        """What was searched, and what was not."""
+        return screen.scope_of(self.files)
 
     def attest(self) -> None:
         """Nothing is to be done: what was acted on is gone."""
