@@ -99,5 +99,9 @@ class SelfCommittingError(RoutineError):
     """A routine ends the transaction that it is called in; it was stopped, nothing was changed."""
 
 
+class MaintenanceError(HarnessError):
+    """Logs could not be rotated or cleaned up; the lines are there, the message has the way out."""
+
+
 class EvidenceError(HarnessError):
     """The session's evidence could not be written, or failed its own search for secrets."""

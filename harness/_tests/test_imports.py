@@ -26,6 +26,7 @@ FLOORS = (
     "plan",
     "witnesses",
     "routines",
+    "maintenance",
     "stores",
     "servers",
     "population",
