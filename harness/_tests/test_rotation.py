@@ -6,6 +6,7 @@ import gzip
 import os
 import shutil
 import time
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 
@@ -299,8 +300,7 @@ def test_a_writer_takes_half_a_line_back(tmp_path: Path) -> None:
         lines = [numbered("a", number, length=LINE_BYTES) for number in range(1000)]
         writer.write(lines[0])
         with disk.full(), pytest.raises(MaintenanceError, match="no part of it"):
-            for line in lines[1:]:
-                writer.write(line)
+            deque(map(writer.write, lines[1:]))
         there = log.read_bytes()
         assert there == b"".join(lines[: len(there) // LINE_BYTES])
         writer.write(b"later\n")
