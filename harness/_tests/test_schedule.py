@@ -283,7 +283,7 @@ def test_times_of_cron(expression: str, times: list[tuple[int, int]]) -> None:
     ("expression", "times", "days"),
     [
         ("*-*-* 0/12:30", [(0, 30), (12, 30)], 731),
-        ("Sat..Mon 2..3:15:00", [(2, 15), (3, 15)], 314),
+        ("Sat,Sun,Mon 2..3:15:00", [(2, 15), (3, 15)], 314),
         ("*-02-29 03:00", [(3, 0)], 1),
         ("Mon,Thursday *-*-* 04,05:00", [(4, 0), (5, 0)], 208),
         ("12-24 23:59:30", [(23, 59)], 2),
@@ -307,6 +307,9 @@ def test_times_of_systemd(expression: str, times: list[tuple[int, int]], days: i
         "03:00:00:00",
         "1-2-3-4 03:00",
         "*-*-* 3/0:00",
+        "*-*-* */2:00",
+        "18/6:00",
+        "Sat..Mon 03:00",
     ],
 )
 def test_times_that_nobody_reads(expression: str) -> None:
