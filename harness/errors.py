@@ -103,5 +103,9 @@ class SurfaceError(HarnessError):
     """A log folder, a media volume or a file of theirs cannot be searched or changed."""
 
 
+class MaintenanceError(HarnessError):
+    """Logs could not be rotated or cleaned up; the lines are there, the message has the way out."""
+
+
 class EvidenceError(HarnessError):
     """The session's evidence could not be written, or failed its own search for secrets."""

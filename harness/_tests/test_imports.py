@@ -27,6 +27,7 @@ FLOORS = (
     "plan",
     "witnesses",
     "routines",
+    "maintenance",
     "surfaces",
     "stores",
     "servers",

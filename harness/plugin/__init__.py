@@ -6,7 +6,8 @@ exit status is the verdict's. The harness's own tests run as ordinary pytest.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import shutil
+from collections.abc import Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from harness.plugin.live_request import LiveRequest
     from harness.plugin.live_stage import LiveStage
     from harness.plugin.recorded import Recorded
+    from harness.plugin.rotation_stage import RotationStage
     from harness.plugin.staging import Stage
     from harness.population.cases import Case
 
@@ -235,6 +237,16 @@ def recorded(stage: Stage, engine: EngineChoice, case: Case) -> Recorded:
 def control(stage: Stage, engine: EngineChoice, case: Case) -> Recorded:
     """The run of the vendor's routine, in one case on one engine; acted only once."""
     return stage.recorded(engine, case, DOCUMENTED)
+
+
+@pytest.fixture(scope="session")
+def rotation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RotationStage]:
+    """Containers' logs in a folder of their own, which goes with the session."""
+    from harness.plugin.rotation_stage import RotationStage  # noqa: PLC0415 - never live
+
+    folder = tmp_path_factory.mktemp("rotation")
+    yield RotationStage(folder)
+    shutil.rmtree(folder)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

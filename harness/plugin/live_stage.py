@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.errors import HarnessError, RefusalError
 from harness.evidence.session import Session
@@ -20,6 +20,7 @@ from harness.identity import WaId
 from harness.journal import NAME, Journal, Progress
 from harness.judge import judge, runs_of
 from harness.live import CASE, Guard
+from harness.maintenance import schedule
 from harness.model import (
     Erased,
     History,
@@ -35,6 +36,7 @@ from harness.plugin.recorded import Recorded
 from harness.preflight import Preflight, Purpose, look
 from harness.redaction import Redactor
 from harness.stores import StoreSet, connect
+from harness.surfaces import FileKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,10 +239,20 @@ class LiveStage:
                     Purpose.AUDIT if reading else Purpose.ERASE,
                     accept_drift=self.request.accept_drift,
                 )
+                seen = replace(seen, warnings=(*seen.warnings, *self._schedule_warnings()))
                 serial = f"-{number}" if len(self.request.configs) > 1 else ""
                 name = "preflight-resumed" if self.request.resume else "preflight"
                 self.session.write_json(f"{name}{serial}.json", seen.document())
                 yield store_set, seen
+
+    def _schedule_warnings(self) -> Iterator[str]:
+        """Yield what is wrong with how this host has logs cleaned up, where that is looked at."""
+        if self.request.mode is not Mode.PREFLIGHT or not self.request.files.of_kind(FileKind.LOG):
+            return
+        for found in schedule.check(schedule.find(), {}):
+            # Which containers there are is not asked here.
+            if found.fault is not schedule.Fault.UNCLEAR:
+                yield f"The clean-up of logs, {found.place}: {found.why}."
 
     def _act(self) -> None:
         ready = self._look()

@@ -97,6 +97,8 @@ def _worker() -> Iterator[Connection]:
         [sys.executable, "-c", "from harness.surfaces.crew import serve; serve()"],
         stdin=theirs.fileno(),
         stdout=subprocess.DEVNULL,
+        # What Python prints of an error may quote what was read.
+        stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": paths},
     )
     theirs.close()

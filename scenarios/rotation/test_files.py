@@ -27,6 +27,15 @@ def test_every_identifier_in_files_is_seen_and_goes(filed: Recorded) -> None:
     assert seen[Moment.AFTER] == 0
 
 
+def test_rotation_went_on_meanwhile(filed: Recorded) -> None:
+    """Between the erasure of rows and the scrub logrotate renamed and packed what was live."""
+    before, after = (
+        next(one for one in filed.run.all(FilesObserved) if one.moment is moment)
+        for moment in (Moment.BEFORE, Moment.AFTER)
+    )
+    assert after.files > before.files
+
+
 def test_no_file_is_left_out(filed: Recorded) -> None:
     """Every file was searched to its last byte, and every one that had to be masked was."""
     filed.require_none(FindingKind.SURFACE)
