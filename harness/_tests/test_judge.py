@@ -28,12 +28,18 @@ from harness.model import (
     Drifted,
     Erased,
     Failed,
+    FileGap,
+    FilesObserved,
+    FilesPlanted,
+    FilesProven,
+    FileTrace,
     Finding,
     FindingKind,
     History,
     Judgement,
     LeftBehind,
     LogHolds,
+    MediaRemoved,
     Moment,
     Observed,
     Part,
@@ -47,6 +53,7 @@ from harness.model import (
     RoutineFailed,
     RunClosed,
     RunOpened,
+    Scrubbed,
     Step,
     TableState,
     Told,
@@ -402,6 +409,163 @@ FAULTS |= {
         Verdict.TRACE,
     ),
 }
+
+
+LOG, PICTURE = "logs/web.log", "wamedia/shared/a.jpg"
+FILE_TRACE = FileTrace(LOG, 2, (("bare number", 2),))
+FILES_BEFORE = FilesObserved(RUN, Moment.BEFORE, "now", 0.1, 3, 100, 200, (FILE_TRACE,))
+FILES_AFTER = replace(FILES_BEFORE, moment=Moment.AFTER, traces=())
+FILES_INSIDE = replace(FILES_AFTER, moment=Moment.INSIDE)
+PROVEN = FilesProven(RUN, 10, 50, 50, 0)
+SCRUBBED = Scrubbed(RUN, "now", 0.1, 1, 2, 0)
+REMOVED = MediaRemoved(RUN, 1, 1, (), 0)
+FILED: History = (
+    replace(LIVE_OPENED, files=True),
+    PROVEN,
+    FROZEN,
+    FILES_BEFORE,
+    *LIVE[2:-1],
+    REMOVED,
+    SCRUBBED,
+    FILES_AFTER,
+    LIVE[-1],
+)
+FILED_REHEARSAL: History = (
+    replace(FILED[0], mode="rehearse"),
+    *FILED[1:4],
+    *REHEARSED[2:-2],
+    replace(REMOVED, withheld=True),
+    Withheld(RUN),
+    replace(SCRUBBED, withheld=True),
+    FILES_INSIDE,
+    REHEARSED[-1],
+)
+FILED_AUDIT: History = (replace(FILED[0], mode="audit"), PROVEN, FILES_AFTER, *AUDITED[1:])
+FILED_VERIFY: History = (
+    replace(OPENED, files=True),
+    FilesPlanted(RUN, (replace(FILE_TRACE),), media=1),
+    PROVEN,
+    FILES_BEFORE,
+    *GOOD[1:-1],
+    REMOVED,
+    SCRUBBED,
+    FILES_AFTER,
+    GOOD[-1],
+)
+GAP = FileGap(LOG, "it breaks off")
+
+
+def altered(whole: History, record: object, **changes: Any) -> History:
+    """Return a whole history in which one record says something else."""
+    assert record in whole
+    return tuple(replace(one, **changes) if one is record else one for one in whole)  # type: ignore[type-var]
+
+
+FAULTS |= {
+    **{
+        f"files, {name}": (lacking(history, record), ("coverage", "files"), Verdict.UNKNOWN)
+        for name, history, record in (
+            ("not searched before", FILED, FILES_BEFORE),
+            ("not searched after", FILED, FILES_AFTER),
+            ("search not proven", FILED, PROVEN),
+            ("never scrubbed", FILED, SCRUBBED),
+            ("rehearsed without a look", FILED_REHEARSAL, FILES_INSIDE),
+            ("audited without a look", FILED_AUDIT, FILES_AFTER),
+            ("verified without a look", FILED_VERIFY, FILES_BEFORE),
+        )
+    },
+    "files, canary half seen": (
+        altered(FILED, PROVEN, seen=49),
+        ("coverage", "files, canary"),
+        Verdict.UNKNOWN,
+    ),
+    "files, canary left": (
+        altered(FILED, PROVEN, left=1),
+        ("coverage", "files, canary"),
+        Verdict.UNKNOWN,
+    ),
+    "files, canary nowhere": (
+        altered(FILED, PROVEN, planted=0, seen=0),
+        ("coverage", "files, canary"),
+        Verdict.UNKNOWN,
+    ),
+    "files, a trace stays": (
+        altered(FILED, FILES_AFTER, traces=(FILE_TRACE,)),
+        ("trace", LOG),
+        Verdict.TRACE,
+    ),
+    "files, a trace would stay": (
+        altered(FILED_REHEARSAL, FILES_INSIDE, traces=(FILE_TRACE,)),
+        ("trace", LOG),
+        Verdict.TRACE,
+    ),
+    "files, a trace is there": (
+        altered(FILED_AUDIT, FILES_AFTER, traces=(FILE_TRACE,)),
+        ("trace", LOG),
+        Verdict.TRACE,
+    ),
+    "files, not read": (
+        altered(FILED, FILES_AFTER, gaps=(GAP,)),
+        ("surface", LOG),
+        Verdict.UNKNOWN,
+    ),
+    "files, not masked": (
+        altered(FILED, SCRUBBED, left=(GAP,)),
+        ("surface", LOG),
+        Verdict.UNKNOWN,
+    ),
+    "files, media not removed": (
+        altered(FILED, REMOVED, left=(FileGap(PICTURE, "it is a link"),)),
+        ("surface", PICTURE),
+        Verdict.UNKNOWN,
+    ),
+    "files, planted and not seen": (
+        altered(FILED_VERIFY, FILES_BEFORE, traces=()),
+        ("coverage", LOG),
+        Verdict.UNKNOWN,
+    ),
+    "files, planted and half seen": (
+        altered(FILED_VERIFY, FILES_BEFORE, traces=(replace(FILE_TRACE, hits=1),)),
+        ("coverage", LOG),
+        Verdict.UNKNOWN,
+    ),
+    "files, media planted and kept": (
+        altered(FILED_VERIFY, REMOVED, removed=0),
+        ("trace", "media"),
+        Verdict.TRACE,
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "history",
+    [FILED, FILED_REHEARSAL, FILED_AUDIT, FILED_VERIFY],
+    ids=["live", "rehearse", "audit", "verify"],
+)
+def test_files_without_a_fault_are_clear(history: History) -> None:
+    """Whatever the mode, files that were searched and scrubbed in full add no finding."""
+    assert (judge(history).verdict, judge(history).findings) == (Verdict.CLEAR, ())
+
+
+def test_shared_media_are_shown_and_do_not_decide() -> None:
+    """A media file to which others' rows lead too stands among what was expected."""
+    judgement = judge(altered(FILED, REMOVED, shared=(PICTURE,)))
+    assert (judgement.verdict, judgement.findings) == (Verdict.CLEAR, ())
+    assert [one.place for one in judgement.expected] == [PICTURE]
+
+
+def test_what_the_last_scrub_could_mask_does_not_decide() -> None:
+    """A gap of an earlier scrub that a later one did not have is no finding."""
+    earlier = replace(SCRUBBED, left=(GAP,))
+    again = (*FILED[:-3], earlier, replace(FILES_AFTER, gaps=(GAP,)), *FILED[-3:])
+    assert judge(again).verdict is Verdict.CLEAR
+
+
+def test_an_erasure_that_was_rolled_back_masks_nothing() -> None:
+    """Where no row was committed, no scrub is missed, and what was seen in files is there."""
+    undone = (*FILED[:-5], RolledBack(RUN, 1, "not clear"), FILED[-1])
+    assert ("coverage", "files") not in found(undone)
+    assert ("trace", LOG) in found(undone)
 
 
 @pytest.mark.parametrize("history", [LIVE, REHEARSED, AUDITED], ids=["live", "rehearse", "audit"])
