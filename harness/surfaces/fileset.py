@@ -65,9 +65,9 @@ class Found:
     broken: str = ""
 
     @property
-    def key(self) -> tuple[int, int]:
-        """What names the file whatever it is called: device and inode."""
-        return (self.status.st_dev, self.status.st_ino) if self.status else (-1, -1)
+    def key(self) -> int:
+        """What names the file whatever it is called: device and inode, in one number."""
+        return self.status.st_dev << 64 | self.status.st_ino if self.status else -1
 
     @property
     def size_bytes(self) -> int:

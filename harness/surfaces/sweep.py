@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,8 @@ from harness.surfaces.look import FileSearch, FileSeen, look
 
 _LISTINGS: Final = 5
 """How often the folders are listed anew, since a rotation may have renamed what was not read."""
+_BATCH_FILES: Final = 20_000
+"""How many files are listed before they are read: a media volume may have millions."""
 
 
 @dataclass(slots=True)
@@ -39,22 +42,25 @@ def sweep_files(file_set: FileSet, search: FileSearch) -> FileSighting:
     """Search every file and every name below the roots, in several processes if there is much."""
     sweep = _Sweep(file_set, search)
     for _ in range(_LISTINGS):
-        if not (new := list(sweep.listed())):
+        listed = sweep.listed()
+        batches = iter(lambda: list(islice(listed, _BATCH_FILES)), [])  # noqa: B023  # used up here
+        if not sum(sweep.read(batch) for batch in batches):
             break
-        sweep.read(new)
     return sweep.sighting()
 
 
 class _Sweep:
-    """One pass in progress: what was read already, by device and inode."""
+    """One pass in progress; of a file that holds nothing no more than its inode is kept."""
 
     def __init__(self, file_set: FileSet, search: FileSearch) -> None:
         self._files = file_set
         self._search = search
-        self._read: dict[tuple[int, int], Found] = {}
+        self._read: set[int] = set()
         self._names: dict[Place, tuple[Found, Counter[str]]] = {}
-        self._seen: list[FileSeen] = []
+        self._marked: dict[Place, Found] = {}
+        self._traces: dict[Place, list[FileTrace]] = {}
         self._gaps: dict[FileGap, None] = {}
+        self._sums = FileSighting()
 
     def listed(self) -> Iterator[Found]:
         """Yield the files that were not read yet; judge all names on the way."""
@@ -67,39 +73,45 @@ class _Sweep:
             if found.target:
                 self._judge_link(found)
             elif found.is_file and found.key not in self._read:
-                self._read[found.key] = found
+                self._read.add(found.key)
                 yield found
 
-    def read(self, new: Sequence[Found]) -> None:
-        """Search these files, the largest first."""
+    def read(self, new: Sequence[Found]) -> int:
+        """Search these files, the largest first; return how many there were."""
         ordered = sorted(new, key=lambda one: one.size_bytes, reverse=True)
         job = Job(_look, (self._files, self._search))
         size_bytes = sum(one.size_bytes for one in ordered)
-        places = [one.place for one in ordered]
-        self._seen += carried_out(job, places, size_bytes, _crashed)
+        places = {one.place: one for one in ordered}
+        for seen in carried_out(job, list(places), size_bytes, _crashed):
+            self._note(seen, places[seen.place])
+        return len(new)
+
+    def _note(self, seen: FileSeen, found: Found) -> None:
+        sums = self._sums
+        sums.files += 1
+        sums.size_bytes += seen.size_bytes
+        sums.content_bytes += seen.content_bytes
+        sums.masks += seen.masks
+        shown = self._files.shown(seen.place)
+        for part, why in seen.gaps:
+            self._gaps[FileGap(f"{shown}{part}", why)] = None
+        if seen.hits:
+            kept = self._files.roots[seen.place.root].kind is FileKind.MEDIA
+            self._marked[seen.place] = found
+            self._traces[seen.place] = [
+                _trace(f"{shown}{part}", forms, kept=kept) for part, forms in seen.hits.items()
+            ]
 
     def sighting(self) -> FileSighting:
-        """Return what was seen."""
-        files = {found.place: found for found in self._read.values()}
-        result = FileSighting(files=len(self._read), gaps=list(self._gaps))
-        for seen in sorted(self._seen, key=lambda one: one.place):
-            result.size_bytes += seen.size_bytes
-            result.content_bytes += seen.content_bytes
-            result.masks += seen.masks
-            shown = self._files.shown(seen.place)
-            result.gaps += [FileGap(f"{shown}{part}", why) for part, why in seen.gaps]
-            result.traces += self._traces(seen, shown)
-            if seen.hits:
-                result.marked.append(files[seen.place])
-        for place, (found, forms) in sorted(self._names.items()):
+        """Return what was seen, in the order of places."""
+        result = self._sums
+        result.gaps = sorted(self._gaps)
+        result.marked = [found for _, found in sorted(self._marked.items(), key=_by_place)]
+        result.traces = [one for _, traces in sorted(self._traces.items()) for one in traces]
+        for place, (found, forms) in sorted(self._names.items(), key=_by_place):
             result.named.append(found)
             result.traces.append(_trace(self._files.shown(place), forms))
         return result
-
-    def _traces(self, seen: FileSeen, shown: str) -> Iterator[FileTrace]:
-        kept = self._files.roots[seen.place.root].kind is FileKind.MEDIA
-        for part, forms in seen.hits.items():
-            yield _trace(f"{shown}{part}", forms, kept=kept)
 
     def _judge_name(self, found: Found) -> None:
         texts = [(found.place.parts[-1], "name")]
@@ -124,6 +136,10 @@ class _Sweep:
 
     def _gap(self, place: Place, why: str) -> None:
         self._gaps[FileGap(self._files.shown(place), why)] = None
+
+
+def _by_place(entry: tuple[Place, object]) -> Place:
+    return entry[0]
 
 
 def _look(shared: tuple[FileSet, FileSearch], place: Place) -> FileSeen:
