@@ -15,7 +15,6 @@ from harness.clock import now
 from harness.identity import Closure, Representation
 from harness.masks import Masks
 from harness.model import (
-    FileGap,
     FilesObserved,
     FilesProven,
     FileTrace,
@@ -27,6 +26,7 @@ from harness.model import (
 from harness.stores import StoreSet
 from harness.surfaces import (
     FileKind,
+    FileScrub,
     FileSearch,
     FileSet,
     FileSighting,
@@ -157,8 +157,7 @@ class FileErasure:
         if not self.file_set:
             return
         seen = self._seen or self.observe(Moment.BEFORE, closure)
-        left = self._scrub(closure, masks, seen, withheld=True)
-        stays = {gap.file for gap in left}
+        stays = {gap.file for gap in self._scrub(closure, masks, seen, withheld=True).left}
         would = [one for one in seen.traces if one.kept or one.file in stays or not self.masking]
         started_s = time.monotonic()
         observed = self._observed(Moment.INSIDE, seen, started_s)
@@ -171,19 +170,20 @@ class FileErasure:
         seen = self._seen or self.observe(Moment.AFTER, closure, masks)
         for _ in range(ROUNDS):
             before = _maskable(seen)
-            self._scrub(closure, masks, seen, withheld=False)
+            moved = self._scrub(closure, masks, seen, withheld=False).moved
             seen = self.observe(Moment.AFTER, closure, masks)
-            # What could not be masked is told, and would not be the next time either.
-            if not self.masking or _maskable(seen) in (before, frozenset()):
+            # What could not be masked is told, and would not be the next time either, unless
+            # somebody was just renaming it or writing to it.
+            if not self.masking or not _maskable(seen) or (_maskable(seen) == before and not moved):
                 return
 
     def _scrub(
         self, closure: Closure, masks: Masks, seen: FileSighting, *, withheld: bool
-    ) -> list[FileGap]:
+    ) -> FileScrub:
         started_s = time.monotonic()
         if not self.masking:
             self.record(Scrubbed(self.run, now(), 0.0, 0, 0, 0, withheld=withheld))
-            return []
+            return FileScrub()
         search = FileSearch(closure, masks)
         done = scrub_files(self.file_set, search, seen, withheld=withheld)
         self.record(
@@ -198,7 +198,7 @@ class FileErasure:
                 withheld=withheld,
             )
         )
-        return done.left
+        return done
 
     def _observed(self, moment: Moment, seen: FileSighting, started_s: float) -> FilesObserved:
         return FilesObserved(

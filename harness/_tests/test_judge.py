@@ -419,8 +419,9 @@ FILES_INSIDE = replace(FILES_AFTER, moment=Moment.INSIDE)
 PROVEN = FilesProven(RUN, 10, 50, 50, 0)
 SCRUBBED = Scrubbed(RUN, "now", 0.1, 1, 2, 0)
 REMOVED = MediaRemoved(RUN, 1, 1, (), 0)
+FILED_OPENED = replace(LIVE_OPENED, files=True)
 FILED: History = (
-    replace(LIVE_OPENED, files=True),
+    FILED_OPENED,
     PROVEN,
     FROZEN,
     FILES_BEFORE,
@@ -431,7 +432,7 @@ FILED: History = (
     LIVE[-1],
 )
 FILED_REHEARSAL: History = (
-    replace(FILED[0], mode="rehearse"),
+    replace(FILED_OPENED, mode="rehearse"),
     *FILED[1:4],
     *REHEARSED[2:-2],
     replace(REMOVED, withheld=True),
@@ -440,10 +441,10 @@ FILED_REHEARSAL: History = (
     FILES_INSIDE,
     REHEARSED[-1],
 )
-FILED_AUDIT: History = (replace(FILED[0], mode="audit"), PROVEN, FILES_AFTER, *AUDITED[1:])
+FILED_AUDIT: History = (replace(FILED_OPENED, mode="audit"), PROVEN, FILES_AFTER, *AUDITED[1:])
 FILED_VERIFY: History = (
     replace(OPENED, files=True),
-    FilesPlanted(RUN, (replace(FILE_TRACE),), media=1),
+    FilesPlanted(RUN, (FILE_TRACE,), media=1),
     PROVEN,
     FILES_BEFORE,
     *GOOD[1:-1],
@@ -458,7 +459,7 @@ GAP = FileGap(LOG, "it breaks off")
 def altered(whole: History, record: object, **changes: Any) -> History:
     """Return a whole history in which one record says something else."""
     assert record in whole
-    return tuple(replace(one, **changes) if one is record else one for one in whole)  # type: ignore[type-var]
+    return tuple(replace(one, **changes) if one is record else one for one in whole)
 
 
 FAULTS |= {

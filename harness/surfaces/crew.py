@@ -27,10 +27,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class CrashedError(Exception):
-    """A worker ended in the middle of a file."""
-
-
 @dataclass(frozen=True, slots=True)
 class Job(Generic[T, R]):
     """What is done with each item: `work(shared, item)`, a function of a module."""
@@ -62,21 +58,27 @@ def _handed_out(crew: list[Connection], items: list[T], crashed: Callable[[T], R
     busy: dict[Connection, T] = {}
     for worker in crew:
         busy[worker] = items.pop()
-        worker.send(busy[worker])
+        _send(worker, busy[worker])
     while busy:
         for ready in wait(list(busy)):
             worker = cast("Connection", ready)
             item = busy.pop(worker)
             try:
-                yield worker.recv()
-            except EOFError:
+                result = worker.recv()
+            except (EOFError, OSError):  # one that had not read all yet resets the connection
                 yield crashed(item)
-                if not busy:
-                    yield from map(crashed, items)
                 continue
+            yield result
             if items:
                 busy[worker] = items.pop()
-                worker.send(busy[worker])
+                _send(worker, busy[worker])
+    yield from map(crashed, items)
+
+
+def _send(worker: Connection, what: object) -> None:
+    """Send something; that a worker has ended is seen when its answer is read."""
+    with suppress(OSError):
+        worker.send(what)
 
 
 @contextmanager
@@ -84,7 +86,7 @@ def _crew(job: Job[T, R], workers: int) -> Iterator[list[Connection]]:
     with ExitStack() as stack:
         crew = [stack.enter_context(_worker()) for _ in range(workers)]
         for one in crew:
-            one.send(job)
+            _send(one, job)
         yield crew
 
 

@@ -75,6 +75,11 @@ class Found:
         return self.status.st_size if self.status else 0
 
     @property
+    def names(self) -> int:
+        """How many names the file has, hard links."""
+        return self.status.st_nlink if self.status else 0
+
+    @property
     def is_file(self) -> bool:
         """Whether it is a regular file."""
         return self.status is not None and stat.S_ISREG(self.status.st_mode)

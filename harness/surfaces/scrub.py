@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,6 +21,9 @@ from harness.surfaces.look import FileSearch, FileSeen, is_packed_file, look
 from harness.surfaces.rewrite import rewrite
 from harness.surfaces.sweep import FileSighting
 
+_LINKED: Final = (
+    "masking it would leave its content under another name (a hard link): remove that before"
+)
 _CRASHED: Final = "the process that masked it ended in the middle of it: look at it by hand"
 
 
@@ -70,9 +75,21 @@ def scrub_files(
         scrub.moved |= done.moved
         if done.why:
             scrub.left.append(FileGap(file_set.shown(done.place), done.why))
+    if withheld:
+        scrub.left += _linked_elsewhere(file_set, marked)
     for found in sorted(sighting.named, key=lambda one: len(one.place.parts), reverse=True):
         _rename(file_set, found, search, scrub, withheld=withheld)
     return scrub
+
+
+def _linked_elsewhere(file_set: FileSet, marked: Sequence[Found]) -> Iterator[FileGap]:
+    """Yield the archives whose old content would have another name still, outside the folders."""
+    linked = [one for one in marked if one.names > 1]
+    names = Counter(one.key for one in file_set.walk() if _is_ours(file_set, one)) if linked else {}
+    for one in linked:
+        with suppress(OSError):  # gone by now
+            if one.names > names[one.key] and is_packed_file(file_set, one.place):
+                yield FileGap(file_set.shown(one.place), _LINKED)
 
 
 def require_maskable(file_set: FileSet, sighting: FileSighting) -> None:
