@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,7 +71,7 @@ class Estate:
         """The options that name the folders."""
         return f"--log-dir={self.logs}", f"--media-dir={self.media}"
 
-    def run(self, *arguments: str, plugin: str = "", **how: object) -> Done:
+    def run(self, *arguments: str, plugin: str = "", **how: Any) -> Done:
         """Run `pytest --live` with both folders, and with something of the harness's replaced."""
         if plugin:
             self.bed.desk.file("replacing.py", plugin)

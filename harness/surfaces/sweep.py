@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from harness.model import FileGap, FileTrace
 from harness.surfaces.crew import Job, carried_out
-from harness.surfaces.fileset import FileKind, FileSet, Found, Place
-from harness.surfaces.look import FileSearch, FileSeen, look
+from harness.surfaces.fileset import FileKind, FileSet, Found, Place, version_of
+from harness.surfaces.look import FileSearch, FileSeen, is_packed_file, look
 
 _LISTINGS: Final = 5
 """How often the folders are listed anew, since a rotation may have renamed what was not read."""
+_POSITIVE: Final = (1 << 62) - 1
 _BATCH_FILES: Final = 20_000
 """How many files are listed before they are read: a media volume may have millions."""
 
@@ -46,6 +47,8 @@ def sweep_files(file_set: FileSet, search: FileSearch) -> FileSighting:
         batches = iter(lambda: list(islice(listed, _BATCH_FILES)), [])  # noqa: B023  # used up here
         if not sum(sweep.read(batch) for batch in batches):
             break
+    else:
+        sweep.note_restless()
     return sweep.sighting()
 
 
@@ -55,10 +58,10 @@ class _Sweep:
     def __init__(self, file_set: FileSet, search: FileSearch) -> None:
         self._files = file_set
         self._search = search
-        self._read: set[int] = set()
+        self._read: dict[int, int] = {}
         self._names: dict[Place, tuple[Found, Counter[str]]] = {}
-        self._marked: dict[Place, Found] = {}
-        self._traces: dict[Place, list[FileTrace]] = {}
+        self._marked: dict[int, Found] = {}
+        self._traces: dict[int, list[FileTrace]] = {}
         self._gaps: dict[FileGap, None] = {}
         self._sums = FileSighting()
 
@@ -72,9 +75,34 @@ class _Sweep:
             self._judge_name(found)
             if found.target:
                 self._judge_link(found)
-            elif found.is_file and found.key not in self._read:
-                self._read.add(found.key)
+            elif found.status and found.is_file and not self._knows(found):
                 yield found
+
+    def _knows(self, found: Found) -> bool:
+        """Tell whether a file was read; what was written to its end since is for a later look."""
+        known = self._read.get(found.key)
+        if known is None or found.status is None:
+            return False
+        _, size_bytes, written_ns = version_of(found.status)
+        if known == _version(size_bytes, written_ns):
+            return True
+        # A negative number is the size of a plain file, which others may be writing to.
+        return known < 0 and size_bytes >= -1 - known and not self._is_packed(found.place)
+
+    def _is_packed(self, place: Place) -> bool:
+        try:
+            return is_packed_file(self._files, place)
+        except OSError:
+            return False
+
+    def note_restless(self) -> None:
+        """Say that there was no end to files that are new."""
+        for number, _ in enumerate(self._files.roots):
+            why = (
+                "files were made or renamed faster than they could be read: look again when it is "
+                "quiet"
+            )
+            self._gap(Place(number, ()), why)
 
     def read(self, new: Sequence[Found]) -> int:
         """Search these files, the largest first; return how many there were."""
@@ -88,7 +116,10 @@ class _Sweep:
 
     def _note(self, seen: FileSeen, found: Found) -> None:
         sums = self._sums
-        sums.files += 1
+        key = self._opened(seen, found)
+        if key != found.key:
+            # Another file has the name by now: that one was read, and this one is yet to come.
+            found = replace(found, status=None)
         sums.size_bytes += seen.size_bytes
         sums.content_bytes += seen.content_bytes
         sums.masks += seen.masks
@@ -97,18 +128,35 @@ class _Sweep:
             self._gaps[FileGap(f"{shown}{part}", why)] = None
         if seen.hits:
             kept = self._files.roots[seen.place.root].kind is FileKind.MEDIA
-            self._marked[seen.place] = found
-            self._traces[seen.place] = [
+            self._marked[key] = found
+            self._traces[key] = [
                 _trace(f"{shown}{part}", forms, kept=kept) for part, forms in seen.hits.items()
             ]
+
+    def _opened(self, seen: FileSeen, found: Found) -> int:
+        """Note which file was read, by whatever name; return its key."""
+        version = seen.opened
+        if version is None and seen.gaps and found.status:
+            version = version_of(found.status)  # it could not be opened, and never will be
+        if version is None:
+            return found.key
+        key, size_bytes, written_ns = version
+        self._sums.files += key not in self._read
+        packed = seen.packed or seen.opened is None
+        self._read[key] = _version(size_bytes, written_ns) if packed else -1 - size_bytes
+        return key
 
     def sighting(self) -> FileSighting:
         """Return what was seen, in the order of places."""
         result = self._sums
         result.gaps = sorted(self._gaps)
-        result.marked = [found for _, found in sorted(self._marked.items(), key=_by_place)]
-        result.traces = [one for _, traces in sorted(self._traces.items()) for one in traces]
-        for place, (found, forms) in sorted(self._names.items(), key=_by_place):
+        result.marked = sorted(self._marked.values(), key=lambda found: found.place)
+        result.traces = [
+            one
+            for key, found in sorted(self._marked.items(), key=lambda entry: entry[1].place)
+            for one in self._traces[key]
+        ]
+        for place, (found, forms) in sorted(self._names.items(), key=lambda entry: entry[0]):
             result.named.append(found)
             result.traces.append(_trace(self._files.shown(place), forms))
         return result
@@ -127,7 +175,7 @@ class _Sweep:
         root = self._files.roots[found.place.root].path
         leads_to = Path(os.path.realpath(root.joinpath(*found.place.parts)))
         inside = any(leads_to.is_relative_to(one.path) for one in self._files.roots)
-        if not inside and leads_to.exists():
+        if not inside and _may_exist(leads_to):
             self._gap(
                 found.place,
                 "it is a link out of the folder, and was not followed: give the folder that it "
@@ -138,8 +186,16 @@ class _Sweep:
         self._gaps[FileGap(self._files.shown(place), why)] = None
 
 
-def _by_place(entry: tuple[Place, object]) -> Place:
-    return entry[0]
+def _version(size_bytes: int, written_ns: int) -> int:
+    """Return what changes when an archive is another one, in one number that is not negative."""
+    return hash((size_bytes, written_ns)) & _POSITIVE
+
+
+def _may_exist(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return True
 
 
 def _look(shared: tuple[FileSet, FileSearch], place: Place) -> FileSeen:
