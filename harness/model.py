@@ -496,10 +496,14 @@ class FileTrace:
 
 @dataclass(frozen=True, slots=True, order=True)
 class FileGap:
-    """A file or folder that was not searched, or not masked, in full, and why."""
+    """A file or folder that was not searched, or not masked, in full, and why.
+
+    `lasting`: no later look can see it, so it counts whatever came after.
+    """
 
     file: str
     why: str
+    lasting: bool = False
 
 
 @dataclass(frozen=True, slots=True)

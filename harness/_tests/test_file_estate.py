@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from harness.file_erasure import FileErasure
 from harness.identity import Closure, WaId
 from harness.masks import Masks
+from harness.model import FilesObserved, Moment, Record
+from harness.plugin.estate import made_estate
+from harness.population.cases import showcase
 from harness.population.estate import Estate, make_estate
 from harness.population.people import person
 from harness.surfaces import FileSearch, FileSet, scrub_files, sweep_files
@@ -59,3 +64,28 @@ def test_the_tools_find_the_number_before(estate: Estate) -> None:
     """Before a scrub the same tools find the number in each file and part that names it."""
     named = {one.file for one in estate.planted if one.lines}
     assert set(grep_proof.found(estate.folder, NUMBER)) == named
+
+
+def test_after_erasure_rotation_and_scrub_nothing_is_found(tmp_path: Path) -> None:
+    """Rotated in between by logrotate, no tool finds the number, and all other lines are there."""
+    estate = made_estate(tmp_path, showcase(person(7)))
+    logs = tmp_path / "var"
+    before = _all_lines(logs)
+    records: list[Record] = []
+    erasure = FileErasure("run", estate.files, records.append)
+    erasure.begin(writes=True)
+    erasure.observe(Moment.BEFORE, CLOSURE)
+    masks = erasure.fitting(lambda: Masks(CLOSURE), CLOSURE)
+    assert grep_proof.found(logs, NUMBER)
+    estate.rotate()
+    erasure.erase(CLOSURE, masks)
+    assert grep_proof.found(logs, NUMBER) == []
+    after = _all_lines(logs)
+    named = sum(one.lines for one in make_estate(tmp_path / "again", NUMBER).planted)
+    assert (before - after).total() == (after - before).total() == named
+    last = [one for one in records if isinstance(one, FilesObserved)][-1]
+    assert (last.moment, last.traces, last.gaps) == (Moment.AFTER, (), ())
+
+
+def _all_lines(folder: Path) -> Counter[bytes]:
+    return Counter(line for lines in grep_proof.lines_of(folder).values() for line in lines)

@@ -129,6 +129,9 @@ def test_a_script_that_is_called_is_read(tmp_path: Path) -> None:
         ("30 3 * * * root true", Fault.NO_JOB),
         (f"# {SCRIPT} should run daily", Fault.NO_JOB),
         (f"30 3 * * * root echo docker exec waweb {SCRIPT}", Fault.UNCLEAR),
+        (f"30 3 * * * root docker exec waweb cat {SCRIPT}", Fault.UNCLEAR),
+        (f"30 3 * * * root ssh other docker exec waweb {SCRIPT}", Fault.UNCLEAR),
+        (f"30 3 * * * root docker run --rm waweb {SCRIPT}", Fault.UNCLEAR),
     ],
 )
 def test_a_fault_is_seen(tmp_path: Path, line: str, expected: Fault) -> None:

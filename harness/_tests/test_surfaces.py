@@ -96,9 +96,9 @@ def inodes(folder: Path, *, packed: bool) -> set[int]:
     """Return the inodes of all archives, or of all plain files."""
     file_set = files_in(folder)
     return {
-        found.key[1]
+        found.status.st_ino
         for found in file_set.walk()
-        if found.is_file and is_packed_file(file_set, found.place) is packed
+        if found.status and found.is_file and is_packed_file(file_set, found.place) is packed
     }
 
 

@@ -184,7 +184,7 @@ def _digit(digit: str) -> bytes:
     last_hex = {f"{code & 0xF:x}" for code in short} | {f"{code & 0xF:X}" for code in short}
     alternatives = [
         plain,
-        rb"[%=]3" + plain,
+        rb"(?:%(?:25)*|=)3" + plain,
         rb"\\+(?:x3%b|u[0-9A-Fa-f]{3}[%b])" % (plain, "".join(sorted(last_hex)).encode("ascii")),
     ]
     for size in (2, 3, 4):

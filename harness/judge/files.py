@@ -95,10 +95,13 @@ def gaps(run: Run) -> Iterator[Finding]:
     """A file that was not searched or masked in full leaves the verdict open."""
     last = _last(run)
     found: list[FileGap] = list(last.gaps) if last else []
-    for scrubbed in run.all(Scrubbed)[-1:]:
-        found += scrubbed.left
-    for removed in run.all(MediaRemoved)[-1:]:
-        found += removed.left
+    for left in (
+        [one.left for one in run.all(Scrubbed)],
+        [one.left for one in run.all(MediaRemoved)],
+    ):
+        # A later round looked at the same again, but for what no look can see any more.
+        found += [gap for gaps in left[:-1] for gap in gaps if gap.lasting]
+        found += [gap for gaps in left[-1:] for gap in gaps]
     for gap in dict.fromkeys(found):
         yield run.finding(FindingKind.SURFACE, gap.why, surface=gap.file)
 

@@ -20,6 +20,9 @@ _DEEPEST: Final = 3
 _ENGINES: Final = frozenset({"docker", "podman", "nerdctl", "docker-compose", "podman-compose"})
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "ash", "ksh", "zsh"})
 _SAYING: Final = frozenset({"echo", "printf", "logger", ":", "test", "[", "which", "type"})
+_RUNNING: Final = _SHELLS | {"env", "flock", "ionice", "nice", "nohup", "su", "sudo", "timeout"}
+"""What runs, inside a container, the command that it is given."""
+_ELSEWHERE: Final = frozenset({"ssh", "mosh", "ansible", "pdsh"})
 _KEYWORDS: Final = frozenset({"do", "then", "else", "elif", "if", "while", "until", "!", "{", "("})
 _SEPARATORS: Final = ";&|()\n"
 _WITH_VALUE: Final = frozenset(
@@ -133,6 +136,8 @@ def _in_words(words: list[str], state: _Reading) -> Iterator[Cleaning]:
         return
     for place, word in enumerate(words):
         name = PurePosixPath(word).name
+        if name in _ELSEWHERE:
+            return  # on another host, whose containers these are not
         if name in _ENGINES:
             yield from _in_engine(words[place + 1 :], state)
             return
@@ -152,6 +157,8 @@ def _in_engine(words: list[str], state: _Reading) -> Iterator[Cleaning]:
     rest, flags = _without_options(rest[1:])
     if not any(state.script in word for word in rest):
         return
+    if rest[1:] and rest[1] != state.script and PurePosixPath(rest[1]).name not in _RUNNING:
+        return  # it names the script and runs something else, which is told as unread
     terminal = {"i", "t"} <= flags
     names = state.variables.get(rest[0].strip("${}"), [rest[0]]) if "$" in rest[0] else [rest[0]]
     for name in names or [rest[0]]:

@@ -142,7 +142,9 @@ def _weekdays(text: str) -> frozenset[int]:
     for part in text.lower().strip(",").split(","):
         first, _, last = part.replace("-", "..").partition("..")
         begin, end = _weekday(first), _weekday(last or first)
-        found.update(range(begin, end + 1) if begin <= end else [*range(begin, 7), *range(end + 1)])
+        if begin > end:
+            raise ValueError  # systemd takes no range across the end of a week
+        found.update(range(begin, end + 1))
     return frozenset(found)
 
 
@@ -182,7 +184,9 @@ def _field(text: str, low: int, high: int) -> frozenset[int]:
         first, _, last = span.partition("..")
         begin = low if first == "*" else int(first)
         end = int(last) if last else (high if first == "*" or step else begin)
-        if not low <= begin <= end <= high or (step and int(step) < 1):
+        # Like systemd, which takes no step from a star, nor an open one that leads nowhere.
+        leads = int(step or 1) > 0 and (bool(last) or int(step or 1) <= end - begin)
+        if not low <= begin <= end <= high or (step and (first == "*" or not leads)):
             raise ValueError
         found.update(range(begin, end + 1, int(step or 1)))
     return frozenset(found)

@@ -28,6 +28,9 @@ else:
 _GZIP_LEVEL: Final = 2
 """As small as gzip's own default on logs, and ten times as fast."""
 _READ_BYTES: Final = 64 << 10
+_FIRST_READ_BYTES: Final = 4 << 10
+_LARGEST_SKIPPED_BYTES: Final = 8
+"""What a frame that is to be skipped holds where pzstd writes it: the size of the next."""
 _FIXED_BYTES: Final = 10
 _LONGEST_HEAD_BYTES: Final = 128 << 10
 _EXTRA, _NAME, _COMMENT = 0x04, 0x08, 0x10
@@ -101,12 +104,18 @@ def unpacked(source: Source, codec: Codec, heads: list[GzipHead]) -> Iterator[by
     """
     first = True
     while first or _goes_on(source, codec):
+        size_bytes = _FIRST_READ_BYTES
         first = False
         if codec is GZIP:
-            heads.append(gzip_head(source.peek(_LONGEST_HEAD_BYTES)))
+            heads.append(_head(source))
+        elif source.peek(4).startswith(_SKIPPABLE):
+            _skip(source)
+            continue
         unpacker = codec.unpacker()
         while not unpacker.eof:
-            data = source.read(_READ_BYTES) if unpacker.needs_input else b""
+            data = source.read(size_bytes) if unpacker.needs_input else b""
+            # A member may be tiny, and what is read too much of it is read again.
+            size_bytes = min(4 * size_bytes, _READ_BYTES)
             if unpacker.needs_input and not data:
                 raise BrokenError(
                     f"it is a {codec.name} file that breaks off: if a rotation was interrupted, "
@@ -115,6 +124,30 @@ def unpacked(source: Source, codec: Codec, heads: list[GzipHead]) -> Iterator[by
             if chunk := _unpack(unpacker, data, codec):
                 yield chunk
         source.unread(unpacker.unused_data)
+
+
+def _head(source: Source) -> GzipHead:
+    """Return the header of the member that comes next, which is seldom long."""
+    head = gzip_head(source.peek(_FIRST_READ_BYTES))
+    shown = len(head.extra) + len(head.name) + len(head.comment)
+    if shown < _FIRST_READ_BYTES // 2:
+        return head
+    return gzip_head(source.peek(_LONGEST_HEAD_BYTES))
+
+
+def _skip(source: Source) -> None:
+    """Skip a frame that holds nothing.
+
+    Raises:
+        BrokenError: It holds something.
+    """
+    size_bytes = int.from_bytes(source.peek(8)[4:], "little")
+    if size_bytes > _LARGEST_SKIPPED_BYTES:
+        raise BrokenError(
+            "it is a zstd file with a part that is no log and was not searched: look at it by hand"
+        )
+    source.peek(8 + size_bytes)
+    source.read(8 + size_bytes)
 
 
 def _unpack(unpacker: Any, data: bytes, codec: Codec) -> bytes:  # noqa: ANN401  # a codec's
@@ -184,10 +217,10 @@ class GzipHead:
     name: bytes
     comment: bytes
 
-    def encode(self, name: bytes, comment: bytes) -> bytes:
-        """Return the header with another name and comment, without a checksum of its own."""
-        fields = (self.extra and len(self.extra).to_bytes(2, "little") + self.extra, name, comment)
-        flags = _EXTRA * bool(self.extra) | _NAME * bool(name) | _COMMENT * bool(comment)
+    def encode(self, extra: bytes, name: bytes, comment: bytes) -> bytes:
+        """Return the header with other texts in it, without a checksum of its own."""
+        fields = (extra and len(extra).to_bytes(2, "little") + extra, name, comment)
+        flags = _EXTRA * bool(extra) | _NAME * bool(name) | _COMMENT * bool(comment)
         fixed = self.fixed[:3] + bytes((self.fixed[3] & _TEXT_FLAG | flags,)) + self.fixed[4:]
         texts = b"".join(one + b"\0" for one in fields[1:] if one)
         return fixed + fields[0] + texts

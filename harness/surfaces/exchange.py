@@ -113,6 +113,29 @@ def rename_to(folder: int, name: str, new: str) -> None:
     os.fsync(folder)
 
 
+def relink(folder: int, name: str, new: str, target: str) -> None:
+    """Give a symbolic link another target and, if that differs, another name.
+
+    Raises:
+        FileExistsError: Something else has the new name.
+    """
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    aside = f".scrub-new-{''.join(secrets.choice(_LETTERS) for _ in range(8))}"
+    os.symlink(target, aside, dir_fd=folder)
+    try:
+        os.chown(aside, status.st_uid, status.st_gid, dir_fd=folder, follow_symlinks=False)
+        if new == name:
+            os.replace(aside, name, src_dir_fd=folder, dst_dir_fd=folder)
+        else:
+            rename_to(folder, aside, new)
+            os.unlink(name, dir_fd=folder)
+    except OSError:
+        with suppress(FileNotFoundError):
+            os.unlink(aside, dir_fd=folder)
+        raise
+    os.fsync(folder)
+
+
 def _same(now: os.stat_result, old: os.stat_result) -> bool:
     return (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns) == (
         old.st_dev,

@@ -20,6 +20,9 @@ from typing import Final
 from harness.errors import SurfaceError
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_DEEPEST: Final = 100
+"""How many folders may lie in one another: each is held open while it is gone through."""
+_TOO_DEEP: Final = f"it lies more than {_DEEPEST} folders deep: give it as a folder of its own"
 _UNSPEAKABLE: Final = re.compile(r"[^\x20-\x7e\u00a1-\u2027\u2030-\ud7ff\ue000-\ufffd]")
 
 
@@ -65,9 +68,9 @@ class Found:
     broken: str = ""
 
     @property
-    def key(self) -> tuple[int, int]:
-        """What names the file whatever it is called: device and inode."""
-        return (self.status.st_dev, self.status.st_ino) if self.status else (-1, -1)
+    def key(self) -> int:
+        """What names the file whatever it is called: device and inode, in one number."""
+        return version_of(self.status)[0] if self.status else -1
 
     @property
     def size_bytes(self) -> int:
@@ -130,6 +133,11 @@ class FileSet:
                     f"The {what} {root.label} is not there, or is no folder: mount it, or mend "
                     "the path, and run again; nothing was touched."
                 )
+            if root.kind is FileKind.LOG and not _has_anything(root.path):
+                raise SurfaceError(
+                    f"The log folder {root.label} is empty: see that it is mounted, or leave it "
+                    "out; nothing was touched."
+                )
             if not os.access(root.path, os.R_OK | os.X_OK):
                 raise SurfaceError(
                     f"The {what} {root.label} may not be read by this user: run as one who may; "
@@ -172,6 +180,14 @@ class FileSet:
             os.close(handle)
 
 
+def version_of(status: os.stat_result) -> tuple[int, int, int]:
+    """Return which file it is, device and inode in one number, and its size and time.
+
+    A file that is new may have the inode of one that is gone.
+    """
+    return status.st_dev << 64 | status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def open_file(file_set: FileSet, place: Place, flags: int = os.O_RDONLY) -> int:
     """Open a file itself, never what a link at its place leads to; return its descriptor.
 
@@ -188,6 +204,14 @@ def speakable(name: str) -> str:
     return _UNSPEAKABLE.sub("?", name)
 
 
+def _has_anything(folder: Path) -> bool:
+    """Tell whether a folder holds something; one that may not be listed does, for all we know."""
+    try:
+        return any(folder.iterdir())
+    except OSError:
+        return True
+
+
 def _require_writable(root: Root) -> None:
     if os.statvfs(root.path).f_flag & os.ST_RDONLY:
         raise SurfaceError(
@@ -202,6 +226,9 @@ def _below(handle: int, at: Place) -> Iterator[Found]:
             names = sorted(entry.name for entry in entries)
     except OSError as error:
         yield Found(at, None, broken=_reason(error))
+        return
+    if len(at.parts) > _DEEPEST:
+        yield Found(at, None, broken=_TOO_DEEP)
         return
     for name in names:
         place = Place(at.root, (*at.parts, name))

@@ -13,7 +13,7 @@ from harness.errors import MaskError, SurfaceError
 from harness.identity import Closure, Filter, Hit, Matcher, Representation
 from harness.masks import Masks
 from harness.surfaces.codecs import Sink
-from harness.surfaces.fileset import FileSet, Place, open_file
+from harness.surfaces.fileset import FileSet, Place, open_file, version_of
 from harness.surfaces.passages import CHUNK_BYTES, pieces
 from harness.surfaces.source import Source
 from harness.surfaces.walk import HEAD_BYTES, Spot, Walk, is_packed, require_readable
@@ -50,11 +50,13 @@ class FileSearch:
 class FileSeen:
     """What one file holds of the subject, by part of it and form.
 
-    `masks` are those that it holds already, `unfit` places where no mask of the run fits.
-    `size_bytes` were read from the disk, `content_bytes` searched.
+    `opened` tells which file it was, as `version_of` does; None if none could be opened. `masks`
+    are those that it holds already, `unfit` places where no mask of the run fits. `size_bytes`
+    were read from the disk, `content_bytes` searched.
     """
 
     place: Place
+    opened: tuple[int, int, int] | None = None
     packed: bool = False
     size_bytes: int = 0
     content_bytes: int = 0
@@ -116,11 +118,16 @@ def look(file_set: FileSet, place: Place, search: FileSearch) -> FileSeen:
         if error.errno not in {errno.EACCES, errno.EPERM}:
             why = f"it cannot be read ({error.strerror}): mend that, or remove it"
         seen.gaps.append(("", why))
+    except Exception as error:  # noqa: BLE001  # one strange file must not end the search of all
+        why = f"reading it ended with {type(error).__name__}: look at it by hand, and report this"
+        seen.gaps.append(("", why))
     return seen
 
 
 def _search(file: BinaryIO, reader: _Looking, seen: FileSeen) -> None:
-    size_bytes = seen.size_bytes = os.fstat(file.fileno()).st_size
+    status = os.fstat(file.fileno())
+    seen.opened = version_of(status)
+    size_bytes = seen.size_bytes = status.st_size
     head = os.pread(file.fileno(), HEAD_BYTES, 0)
     seen.packed = is_packed(head)
     if seen.packed:

@@ -284,4 +284,4 @@ def _elsewhere(files: Sequence[MediaFile], going: Sequence[MediaFile]) -> Iterat
     why = "its content has another name (a hard link), and stays there: find it and decide"
     for file in going:
         if file.entry.is_regular and file.entry.status.st_nlink > names[file.identity]:
-            yield FileGap(file.entry.surface, why)
+            yield FileGap(file.entry.surface, why, lasting=True)

@@ -27,6 +27,10 @@ _SPARE_BYTES: Final = 16 << 20
 """What is left free on the disk that holds the archives."""
 
 
+class LinkedError(SurfaceError):
+    """An archive was masked, and its old content is still there under another name."""
+
+
 @dataclass(slots=True)
 class _Account:
     """What an archive held: the contents of its parts, in order, as a digest, and their names."""
@@ -61,19 +65,25 @@ class _Masking:
     def content(self, where: str, chunks: Iterable[bytes], sink: Sink | None) -> None:
         del where
         for piece, suspect in pieces(chunks, self.search.candidate):
-            self.account.add(piece)
-            new = self._masked(bytes(piece), Representation.FILE_LINE) if suspect else piece
+            old = bytes(piece) if suspect else piece
+            self.account.add(self._old(bytes(old), Representation.FILE_LINE) if suspect else old)
+            new = self._masked(bytes(old), Representation.FILE_LINE) if suspect else piece
             cast("Sink", sink).write(new)
         self.account.end()
 
     def name(self, where: str, name: bytes) -> bytes:
         del where
-        self.account.names.append(name)
+        self.account.names.append(self._old(name, Representation.FILE_NAME))
         return self._masked(name, Representation.FILE_NAME)
 
     def gap(self, where: str, why: str) -> None:
         del where
         raise SurfaceError(why)
+
+    def _old(self, data: bytes, kind: Representation) -> bytes:
+        """Return what stood here before any mask of the run, of an earlier round too."""
+        masks = self.search.masks
+        return masks.unmask(data, kind) if masks and masks.candidate(data) else data
 
     def _masked(self, data: bytes, kind: Representation) -> bytes:
         matcher, masks = self.search.matcher, self.search.masks
@@ -145,7 +155,7 @@ def rewrite(file_set: FileSet, place: Place, search: FileSearch, *, withheld: bo
                 take_place(folder, copy, name, status)
             other_names = os.fstat(old.fileno()).st_nlink
     if other_names and not withheld:
-        raise SurfaceError(
+        raise LinkedError(
             "it was masked, but its old content has another name (a hard link): remove that too"
         )
     return masking.identifiers

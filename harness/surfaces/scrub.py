@@ -13,12 +13,12 @@ from harness.errors import HarnessError, MaskError, SurfaceError
 from harness.identity import Representation
 from harness.model import FileGap
 from harness.surfaces.crew import Job, carried_out
-from harness.surfaces.exchange import LEFTOVER, MovedError, rename_to
+from harness.surfaces.exchange import LEFTOVER, MovedError, relink, rename_to
 from harness.surfaces.fileset import FileKind, FileSet, Found, Place
 from harness.surfaces.in_place import mask_in_place
 from harness.surfaces.leftovers import tidy
 from harness.surfaces.look import FileSearch, FileSeen, is_packed_file, look
-from harness.surfaces.rewrite import rewrite
+from harness.surfaces.rewrite import LinkedError, rewrite
 from harness.surfaces.sweep import FileSighting
 
 _LINKED: Final = (
@@ -49,6 +49,7 @@ class _Masked:
     identifiers: int = 0
     moved: bool = False
     why: str = ""
+    lasting: bool = False
 
 
 def scrub_files(
@@ -74,7 +75,7 @@ def scrub_files(
         scrub.files += bool(done.identifiers)
         scrub.moved |= done.moved
         if done.why:
-            scrub.left.append(FileGap(file_set.shown(done.place), done.why))
+            scrub.left.append(FileGap(file_set.shown(done.place), done.why, lasting=done.lasting))
     if withheld:
         scrub.left += _linked_elsewhere(file_set, marked)
     for found in sorted(sighting.named, key=lambda one: len(one.place.parts), reverse=True):
@@ -167,8 +168,13 @@ def _mask(shared: tuple[FileSet, FileSearch, bool], place: Place) -> _Masked:
         return _Masked(place, masked(file_set, place, search, withheld=withheld))
     except (MovedError, FileNotFoundError):
         return _Masked(place, moved=True)
+    except LinkedError as error:
+        return _Masked(place, why=str(error), lasting=True)
     except (HarnessError, OSError) as error:
         return _Masked(place, why=_reason(error))
+    except Exception as error:  # noqa: BLE001  # one strange file must not end the scrub of all
+        why = f"masking it ended with {type(error).__name__}; it is as it was: report this"
+        return _Masked(place, why=why)
 
 
 def _crashed(place: Place) -> _Masked:
@@ -194,8 +200,7 @@ def _rename(
             return
         with file_set.folder(found.place) as folder:
             if target != found.target:
-                os.unlink(name, dir_fd=folder)
-                os.symlink(target, new, dir_fd=folder)
+                relink(folder, name, new, target)
             elif new != name:
                 rename_to(folder, name, new)
         scrub.names += 1

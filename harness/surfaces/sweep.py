@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from harness.model import FileGap, FileTrace
 from harness.surfaces.crew import Job, carried_out
-from harness.surfaces.fileset import FileKind, FileSet, Found, Place
-from harness.surfaces.look import FileSearch, FileSeen, look
+from harness.surfaces.fileset import FileKind, FileSet, Found, Place, version_of
+from harness.surfaces.look import FileSearch, FileSeen, is_packed_file, look
 
 _LISTINGS: Final = 5
 """How often the folders are listed anew, since a rotation may have renamed what was not read."""
+_POSITIVE: Final = (1 << 62) - 1
+_BATCH_FILES: Final = 20_000
+"""How many files are listed before they are read: a media volume may have millions."""
 
 
 @dataclass(slots=True)
@@ -39,22 +43,27 @@ def sweep_files(file_set: FileSet, search: FileSearch) -> FileSighting:
     """Search every file and every name below the roots, in several processes if there is much."""
     sweep = _Sweep(file_set, search)
     for _ in range(_LISTINGS):
-        if not (new := list(sweep.listed())):
+        listed = sweep.listed()
+        batches = iter(lambda: list(islice(listed, _BATCH_FILES)), [])  # noqa: B023  # used up here
+        if not sum(sweep.read(batch) for batch in batches):
             break
-        sweep.read(new)
+    else:
+        sweep.note_restless()
     return sweep.sighting()
 
 
 class _Sweep:
-    """One pass in progress: what was read already, by device and inode."""
+    """One pass in progress; of a file that holds nothing no more than its inode is kept."""
 
     def __init__(self, file_set: FileSet, search: FileSearch) -> None:
         self._files = file_set
         self._search = search
-        self._read: dict[tuple[int, int], Found] = {}
+        self._read: dict[int, int] = {}
         self._names: dict[Place, tuple[Found, Counter[str]]] = {}
-        self._seen: list[FileSeen] = []
+        self._marked: dict[int, Found] = {}
+        self._traces: dict[int, list[FileTrace]] = {}
         self._gaps: dict[FileGap, None] = {}
+        self._sums = FileSighting()
 
     def listed(self) -> Iterator[Found]:
         """Yield the files that were not read yet; judge all names on the way."""
@@ -66,40 +75,91 @@ class _Sweep:
             self._judge_name(found)
             if found.target:
                 self._judge_link(found)
-            elif found.is_file and found.key not in self._read:
-                self._read[found.key] = found
+            elif found.status and found.is_file and not self._knows(found):
                 yield found
 
-    def read(self, new: Sequence[Found]) -> None:
-        """Search these files, the largest first."""
+    def _knows(self, found: Found) -> bool:
+        """Tell whether a file was read; what was written to its end since is for a later look."""
+        known = self._read.get(found.key)
+        if known is None or found.status is None:
+            return False
+        _, size_bytes, written_ns = version_of(found.status)
+        if known == _version(size_bytes, written_ns):
+            return True
+        # A negative number is the size of a plain file, which others may be writing to.
+        return known < 0 and size_bytes >= -1 - known and not self._is_packed(found.place)
+
+    def _is_packed(self, place: Place) -> bool:
+        try:
+            return is_packed_file(self._files, place)
+        except OSError:
+            return False
+
+    def note_restless(self) -> None:
+        """Say that there was no end to files that are new."""
+        for number, _ in enumerate(self._files.roots):
+            why = (
+                "files were made or renamed faster than they could be read: look again when it is "
+                "quiet"
+            )
+            self._gap(Place(number, ()), why)
+
+    def read(self, new: Sequence[Found]) -> int:
+        """Search these files, the largest first; return how many there were."""
         ordered = sorted(new, key=lambda one: one.size_bytes, reverse=True)
         job = Job(_look, (self._files, self._search))
         size_bytes = sum(one.size_bytes for one in ordered)
-        places = [one.place for one in ordered]
-        self._seen += carried_out(job, places, size_bytes, _crashed)
+        places = {one.place: one for one in ordered}
+        for seen in carried_out(job, list(places), size_bytes, _crashed):
+            self._note(seen, places[seen.place])
+        return len(new)
+
+    def _note(self, seen: FileSeen, found: Found) -> None:
+        sums = self._sums
+        key = self._opened(seen, found)
+        if key != found.key:
+            # Another file has the name by now: that one was read, and this one is yet to come.
+            found = replace(found, status=None)
+        sums.size_bytes += seen.size_bytes
+        sums.content_bytes += seen.content_bytes
+        sums.masks += seen.masks
+        shown = self._files.shown(seen.place)
+        for part, why in seen.gaps:
+            self._gaps[FileGap(f"{shown}{part}", why)] = None
+        if seen.hits:
+            kept = self._files.roots[seen.place.root].kind is FileKind.MEDIA
+            self._marked[key] = found
+            self._traces[key] = [
+                _trace(f"{shown}{part}", forms, kept=kept) for part, forms in seen.hits.items()
+            ]
+
+    def _opened(self, seen: FileSeen, found: Found) -> int:
+        """Note which file was read, by whatever name; return its key."""
+        version = seen.opened
+        if version is None and seen.gaps and found.status:
+            version = version_of(found.status)  # it could not be opened, and never will be
+        if version is None:
+            return found.key
+        key, size_bytes, written_ns = version
+        self._sums.files += key not in self._read
+        packed = seen.packed or seen.opened is None
+        self._read[key] = _version(size_bytes, written_ns) if packed else -1 - size_bytes
+        return key
 
     def sighting(self) -> FileSighting:
-        """Return what was seen."""
-        files = {found.place: found for found in self._read.values()}
-        result = FileSighting(files=len(self._read), gaps=list(self._gaps))
-        for seen in sorted(self._seen, key=lambda one: one.place):
-            result.size_bytes += seen.size_bytes
-            result.content_bytes += seen.content_bytes
-            result.masks += seen.masks
-            shown = self._files.shown(seen.place)
-            result.gaps += [FileGap(f"{shown}{part}", why) for part, why in seen.gaps]
-            result.traces += self._traces(seen, shown)
-            if seen.hits:
-                result.marked.append(files[seen.place])
-        for place, (found, forms) in sorted(self._names.items()):
+        """Return what was seen, in the order of places."""
+        result = self._sums
+        result.gaps = sorted(self._gaps)
+        result.marked = sorted(self._marked.values(), key=lambda found: found.place)
+        result.traces = [
+            one
+            for key, found in sorted(self._marked.items(), key=lambda entry: entry[1].place)
+            for one in self._traces[key]
+        ]
+        for place, (found, forms) in sorted(self._names.items(), key=lambda entry: entry[0]):
             result.named.append(found)
             result.traces.append(_trace(self._files.shown(place), forms))
         return result
-
-    def _traces(self, seen: FileSeen, shown: str) -> Iterator[FileTrace]:
-        kept = self._files.roots[seen.place.root].kind is FileKind.MEDIA
-        for part, forms in seen.hits.items():
-            yield _trace(f"{shown}{part}", forms, kept=kept)
 
     def _judge_name(self, found: Found) -> None:
         texts = [(found.place.parts[-1], "name")]
@@ -115,7 +175,7 @@ class _Sweep:
         root = self._files.roots[found.place.root].path
         leads_to = Path(os.path.realpath(root.joinpath(*found.place.parts)))
         inside = any(leads_to.is_relative_to(one.path) for one in self._files.roots)
-        if not inside and leads_to.exists():
+        if not inside and _may_exist(leads_to):
             self._gap(
                 found.place,
                 "it is a link out of the folder, and was not followed: give the folder that it "
@@ -124,6 +184,18 @@ class _Sweep:
 
     def _gap(self, place: Place, why: str) -> None:
         self._gaps[FileGap(self._files.shown(place), why)] = None
+
+
+def _version(size_bytes: int, written_ns: int) -> int:
+    """Return what changes when an archive is another one, in one number that is not negative."""
+    return hash((size_bytes, written_ns)) & _POSITIVE
+
+
+def _may_exist(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return True
 
 
 def _look(shared: tuple[FileSet, FileSearch], place: Place) -> FileSeen:

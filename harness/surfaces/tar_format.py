@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from copy import copy
-from typing import TYPE_CHECKING, BinaryIO, Final, Literal, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Self, cast
 
 from harness.errors import SurfaceError
 from harness.surfaces.codecs import BrokenError, Sink
@@ -21,7 +21,15 @@ _BLOCK_BYTES: Final = 512
 _RECORD_BYTES: Final = 20 * _BLOCK_BYTES
 _IN_MEMORY_BYTES: Final = 64 << 20
 _GNU_MAGIC: Final = b"ustar  \0"
-_NAMES: Final = ("name", "linkname")
+_NAMES: Final = ("name", "linkname", "uname", "gname")
+_OF_THE_NEXT: Final = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+_LARGEST_HEADER_BYTES: Final = 1 << 20
 # What is worked out anew from the member itself.
 _DERIVED: Final = {"path", "linkpath", "size"}
 Kind = Literal[1, 2]
@@ -46,23 +54,45 @@ def through(walk: Walk, source: Source, spot: Spot) -> None:
     is_gnu = source.peek(_BLOCK_BYTES)[257:265] == _GNU_MAGIC
     kind: Kind = tarfile.GNU_FORMAT if is_gnu else tarfile.PAX_FORMAT
     written_bytes = 0
-    with _read(), _opened(source) as tar:
+    headers = _headers()
+    with _read(), _opened(source, headers) as tar:
         for info in tar:
+            _require_known(info)
             part = spot.inside(info.name)
             made = _made(walk, info, part.where)
             if spot.sink is None:
                 _content(walk, tar, info, part)
             else:
                 written_bytes += _write(walk, tar, (info, made), spot, kind)
-        _require_end(tar)
+        _require_end(tar, headers)
     if spot.sink is not None:
         ending_bytes = 2 * _BLOCK_BYTES
         filling_bytes = -(written_bytes + ending_bytes) % _RECORD_BYTES
         spot.sink.write(b"\0" * (ending_bytes + filling_bytes))
 
 
-def _opened(source: Source) -> tarfile.TarFile:
+class _Header(tarfile.TarInfo):
+    """A header, of which the last that was read is kept, and no large one is read."""
+
+    last: bytes = b""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        cls.last = bytes(buf)
+        info = super().frombuf(buf, encoding, errors)
+        if info.type in _OF_THE_NEXT and info.size > _LARGEST_HEADER_BYTES:
+            raise tarfile.ReadError("a header is too large")
+        return info
+
+
+def _headers() -> type[_Header]:
+    """Return a class of headers for one archive alone."""
+    return type("_Header", (_Header,), {})
+
+
+def _opened(source: Source, headers: type[_Header]) -> tarfile.TarFile:
     return tarfile.open(
+        tarinfo=headers,
         fileobj=cast("BinaryIO", source),
         mode="r|",
         bufsize=_RECORD_BYTES,
@@ -71,12 +101,30 @@ def _opened(source: Source) -> tarfile.TarFile:
     )
 
 
-def _require_end(tar: tarfile.TarFile) -> None:
-    """See that nothing but zeros follows.
+def _require_known(info: tarfile.TarInfo) -> None:
+    """Refuse a member whose content would not be seen.
 
     Raises:
-        BrokenError: Something does.
+        SurfaceError: It is of another kind than the library knows, or has a content that it
+            should not have.
     """
+    if info.type not in tarfile.SUPPORTED_TYPES or (info.size and not info.isreg()):
+        raise SurfaceError(
+            "it holds a member of a kind that is not read here (as of an incremental backup): "
+            "unpack it, or remove it"
+        )
+
+
+def _require_end(tar: tarfile.TarFile, headers: type[_Header]) -> None:
+    """See that it ends as it should, and nothing but zeros follows.
+
+    Raises:
+        BrokenError: It does not, or something does.
+    """
+    if headers.last.strip(b"\0") or len(headers.last) < _BLOCK_BYTES:
+        raise BrokenError(
+            "it is a tar archive that breaks off or is damaged: take it from a backup, or remove it"
+        )
     stream = cast("BinaryIO", tar.fileobj)
     for rest in iter(lambda: stream.read(_RECORD_BYTES), b""):
         if rest.strip(b"\0"):
@@ -105,7 +153,7 @@ def _made(walk: Walk, info: tarfile.TarInfo, where: str) -> tarfile.TarInfo:
 def _content(walk: Walk, tar: tarfile.TarFile, info: tarfile.TarInfo, spot: Spot) -> None:
     if info.isreg():
         stream = cast("BinaryIO", tar.extractfile(info))
-        walk.through(Source(iter(lambda: stream.read(CHUNK_BYTES), b"")), spot)
+        walk.through(Source(walk.metered(iter(lambda: stream.read(CHUNK_BYTES), b""))), spot)
 
 
 def _write(
@@ -142,7 +190,7 @@ def _read() -> Iterator[None]:
     """Turn what the library raises over a damaged archive into our own error."""
     try:
         yield
-    except (tarfile.TarError, EOFError):
+    except (tarfile.TarError, EOFError, ValueError, OverflowError):
         raise BrokenError(
             "it is a tar archive that breaks off or is damaged: take it from a backup, or remove it"
         ) from None

@@ -28,6 +28,10 @@ _NOT_READ: Final = {
     b"LZIP": "packed with lzip",
     b"\xff\x06\x00\x00sNaPpY": "packed with snappy",
     b"MSCF": "a cabinet",
+    b"!<arch>\n": "an ar archive",
+    b"LRZI": "packed with lrzip",
+    b"\x02\x21\x4c\x18": "packed with lz4",
+    b"]\x00\x00": "packed with lzma",
     b"Salted__": "encrypted",
     b"age-encryption.org/": "encrypted",
     b"-----BEGIN PGP MESSAGE": "encrypted",
@@ -116,9 +120,8 @@ class Walk:
 
     def _named(self, where: str, head: GzipHead) -> bytes:
         """Return a gzip header with its name and comment as they are to be."""
-        return head.encode(
-            self.reader.name(where, head.name), self.reader.name(where, head.comment)
-        )
+        texts = (head.extra, head.name, head.comment)
+        return head.encode(*(self.reader.name(where, one) for one in texts))
 
     def metered(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """Yield what is unpacked, up to the limit.

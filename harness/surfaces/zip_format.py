@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import lzma
+import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -22,7 +24,20 @@ _MAGIC: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _ENCRYPTED: Final = 0x1
 _LARGE_BYTES: Final = 1 << 31
 _IN_MEMORY_BYTES: Final = 64 << 20
-_BROKEN: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
+_BROKEN: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    UnicodeError,
+    struct.error,
+    ValueError,
+)
+_UTF_8: Final = 0x800
+_DESCRIPTOR: Final = 0x8
+_DESCRIPTOR_BYTES: Final = (0, 12, 16, 20, 24)
+_LOCAL_BYTES: Final = 30
+_ZIP64: Final = 1
 
 
 def is_zip(head: bytes) -> bool:
@@ -38,6 +53,7 @@ def through(walk: Walk, source: Source, spot: Spot) -> None:
     """
     file = source.file or _in_memory(source)
     with _read(), zipfile.ZipFile(file) as old:
+        _require_whole(file, old)
         comment = walk.reader.name(spot.where, old.comment)
         if spot.sink is None:
             for info in old.infolist():
@@ -77,6 +93,39 @@ def _member(
         walk.reader.gap(part.where, str(error))
 
 
+def _require_whole(file: BinaryIO, old: zipfile.ZipFile) -> None:
+    """See that the members that are listed are all that there is.
+
+    Raises:
+        SurfaceError: There are bytes between or before them that no list knows of.
+    """
+    at = 0
+    for info in sorted(old.infolist(), key=lambda one: one.header_offset):
+        if info.header_offset != at:
+            break
+        file.seek(info.header_offset)
+        fields = struct.unpack("<4s5H3L2H", file.read(_LOCAL_BYTES))
+        at = info.header_offset + _LOCAL_BYTES + fields[9] + fields[10] + info.compress_size
+        at += _descriptor_bytes(file, at) if info.flag_bits & _DESCRIPTOR else 0
+    else:
+        if at == old.start_dir:
+            return
+    raise SurfaceError(
+        "it is a zip archive with bytes that belong to no member of its list (as where archives "
+        "were put together): unpack it, or remove it"
+    )
+
+
+def _descriptor_bytes(file: BinaryIO, at: int) -> int:
+    """Return how long what stands behind a member is: its sum and sizes, up to the next header."""
+    file.seek(at)
+    behind = file.read(max(_DESCRIPTOR_BYTES) + 4)
+    for size in _DESCRIPTOR_BYTES:
+        if behind[size : size + 4] in (b"PK\x03\x04", b"PK\x01\x02", b"PK\x06\x06"):
+            return size
+    return 0
+
+
 def _require_plain(info: zipfile.ZipInfo) -> None:
     """Refuse what nobody can look into.
 
@@ -89,20 +138,47 @@ def _require_plain(info: zipfile.ZipInfo) -> None:
 
 def _made(walk: Walk, info: zipfile.ZipInfo, where: str) -> zipfile.ZipInfo:
     """Return a member's entry with its names as they are to be, and all else as it is."""
-    name = walk.reader.name(where, info.filename.encode("utf-8", "surrogateescape"))
-    made = zipfile.ZipInfo(name.decode("utf-8", "surrogateescape"), info.date_time)
+    is_utf_8 = bool(info.flag_bits & _UTF_8)
+    name = walk.reader.name(where, info.orig_filename.encode("utf-8" if is_utf_8 else "cp437"))
+    made = _Entry(info.filename, info.date_time)
+    made.raw = name, is_utf_8
     made.comment = walk.reader.name(where, info.comment)
+    made.extra = walk.reader.name(where, _without_zip64(info.extra))
+    made.create_version, made.extract_version = info.create_version, info.extract_version
     made.compress_type = info.compress_type
     made.external_attr, made.internal_attr = info.external_attr, info.internal_attr
     made.create_system = info.create_system
     return made
 
 
+class _Entry(zipfile.ZipInfo):
+    """A member's entry whose name is written byte for byte as it was, in whatever encoding."""
+
+    raw: tuple[bytes, bool] = (b"", False)
+
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802  # the library's own name
+        name, is_utf_8 = self.raw
+        return name, self.flag_bits & ~_UTF_8 | _UTF_8 * is_utf_8
+
+
+def _without_zip64(extra: bytes) -> bytes:
+    """Return the extra fields but for the large sizes, which the library writes itself."""
+    kept, at = b"", 0
+    while at + 4 <= len(extra):
+        kind, size = struct.unpack_from("<HH", extra, at)
+        kept += extra[at : at + 4 + size] if kind != _ZIP64 else b""
+        at += 4 + size
+    return kept + extra[at:]
+
+
 @contextmanager
 def _read() -> Iterator[None]:
     """Turn what the library raises over a damaged archive into our own error."""
     try:
-        yield
+        with warnings.catch_warnings():
+            # They quote names.
+            warnings.simplefilter("ignore")
+            yield
     except NotImplementedError:
         raise SurfaceError(
             "it is packed in a way of zip that is not read here: unpack it, or remove it"
