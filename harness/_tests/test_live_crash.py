@@ -70,6 +70,14 @@ def killed(bed: Bed, *states: str, subjects: Path | None = None) -> Session:
     return session
 
 
+def killed_while(bed: Bed, state: str) -> Session:
+    """Kill an erasure while its journal says this, and not a moment later."""
+    while (session := killed(bed, state)).state() != state:
+        bed.resume(session).wait()
+        bed.restore()
+    return session
+
+
 def contents(folder: Path | None) -> dict[str, bytes]:
     """Return the files that say what became of a session."""
     assert folder
@@ -302,7 +310,7 @@ def test_two_resumes_at_once(bed: Bed) -> None:
 
 def test_a_resume_that_fails_can_be_resumed(bed: Bed) -> None:
     """Where prepared transactions could not be undone the run stays open, and the next resume undoes them."""
-    session = killed(bed, "preparing" if bed.kind is EngineKind.POSTGRES else "erasing")
+    session = killed_while(bed, "preparing" if bed.kind is EngineKind.POSTGRES else "erasing")
     failed = patched(
         bed,
         session,

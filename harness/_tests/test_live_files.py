@@ -428,7 +428,7 @@ def test_an_interruption_after_the_commit_is_finished_by_a_resume(
     assert first_line(stopped) == (f"UNKNOWN (+files); rows were COMMITTED, {state}; exit 2"), (
         stopped.shown
     )
-    assert next_command(stopped).startswith("pytest --live --resume=")
+    assert "\n  pytest --live --resume=" in stopped.shown
     assert named(estate.bed.dump()) == 0
     done = estate.resume(stopped, plugin=INNOCENT)
     assert first_line(done) == "CLEAR (+files); rows were COMMITTED and files scrubbed; exit 0"
