@@ -8,6 +8,7 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import permutations
 from pathlib import Path
 from typing import Any, Final
 
@@ -407,6 +408,13 @@ def _file_set(
         raise RefusalError(
             "--log-dir and --media-dir go with one store set: audit the replicas by themselves."
         )
+    for inner, outer in permutations([*logs, *media], 2):
+        if inner != outer and inner.is_relative_to(outer):
+            raise RefusalError(
+                "One of the folders given with --log-dir and --media-dir lies in another one, so "
+                "nobody knows what its files are: give folders apart from each other; nothing was "
+                "touched."
+            )
     matcher = Matcher([spelled(subject.number) for subject in subjects])
     if any(matcher.hits(os.fsencode(path), Representation.TEXT) for path in (*logs, *media)):
         raise RefusalError(

@@ -29,8 +29,8 @@ _GZIP_LEVEL: Final = 2
 """As small as gzip's own default on logs, and ten times as fast."""
 _READ_BYTES: Final = 64 << 10
 _FIRST_READ_BYTES: Final = 4 << 10
-_LARGEST_SKIPPED_BYTES: Final = 8
-"""What a frame that is to be skipped holds where pzstd writes it: the size of the next."""
+_EMPTY_BYTES: Final = 8
+"""What a frame that is skipped holds where pzstd writes it: the size of the next."""
 _FIXED_BYTES: Final = 10
 _LONGEST_HEAD_BYTES: Final = 128 << 10
 _EXTRA, _NAME, _COMMENT = 0x04, 0x08, 0x10
@@ -109,7 +109,7 @@ def unpacked(source: Source, codec: Codec, heads: list[GzipHead]) -> Iterator[by
         if codec is GZIP:
             heads.append(_head(source))
         elif source.peek(4).startswith(_SKIPPABLE):
-            _skip(source)
+            heads += _skipped(source)
             continue
         unpacker = codec.unpacker()
         while not unpacker.eof:
@@ -135,19 +135,20 @@ def _head(source: Source) -> GzipHead:
     return gzip_head(source.peek(_LONGEST_HEAD_BYTES))
 
 
-def _skip(source: Source) -> None:
-    """Skip a frame that holds nothing.
+def _skipped(source: Source) -> list[GzipHead]:
+    """Return what a frame holds that unpackers skip, as the text of a header; most hold nothing.
 
     Raises:
-        BrokenError: It holds something.
+        BrokenError: It is too large for that.
     """
     size_bytes = int.from_bytes(source.peek(8)[4:], "little")
-    if size_bytes > _LARGEST_SKIPPED_BYTES:
+    if size_bytes > _LONGEST_HEAD_BYTES:
         raise BrokenError(
             "it is a zstd file with a part that is no log and was not searched: look at it by hand"
         )
     source.peek(8 + size_bytes)
-    source.read(8 + size_bytes)
+    held = source.read(8 + size_bytes)[8:]
+    return [GzipHead(b"", held, b"", b"")] if size_bytes > _EMPTY_BYTES else []
 
 
 def _unpack(unpacker: Any, data: bytes, codec: Codec) -> bytes:  # noqa: ANN401  # a codec's

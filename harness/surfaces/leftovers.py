@@ -44,7 +44,13 @@ def _tidy(folder: int, name: str) -> None:
 def _finish(folder: int, note: str, old: str) -> None:
     """Write what a note tells into the file that it is about, if that is still there."""
     flags = os.O_NOFOLLOW | os.O_CLOEXEC
-    for other in _with_inode(folder, old):
+    abouts = _with_inode(folder, old)
+    if not abouts:
+        raise SurfaceError(
+            "an interrupted run was masking a log that is in this folder no more: look for half a "
+            "number in it where it is now, then remove the file whose name begins with .scrubbing-"
+        )
+    for other in abouts:
         about = os.open(other, os.O_RDWR | flags, dir_fd=folder)
         told = os.open(note, os.O_RDONLY | flags, dir_fd=folder)
         try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,8 +14,8 @@ from harness.errors import HarnessError, MaskError, SurfaceError
 from harness.identity import Representation
 from harness.model import FileGap
 from harness.surfaces.crew import Job, carried_out
-from harness.surfaces.exchange import LEFTOVER, MovedError, relink, rename_to
-from harness.surfaces.fileset import FileKind, FileSet, Found, Place
+from harness.surfaces.exchange import LEFTOVER, MovedError, beside, relink, rename_to
+from harness.surfaces.fileset import FileKind, FileSet, Found, Place, open_file
 from harness.surfaces.in_place import mask_in_place
 from harness.surfaces.leftovers import tidy
 from harness.surfaces.look import FileSearch, FileSeen, is_packed_file, look
@@ -63,6 +64,25 @@ def scrub_files(
         sighting: What a sweep with the same closure saw.
         withheld: Make and compare every masked copy, and change nothing.
     """
+    with _alone(file_set):
+        return _scrubbed(file_set, search, sighting, withheld=withheld)
+
+
+@contextmanager
+def _alone(file_set: FileSet) -> Iterator[None]:
+    """Wait until no other run of ours scrubs in the same folders."""
+    with ExitStack() as held:
+        for path in sorted(root.path for root in file_set.roots):
+            folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            held.callback(os.close, folder)
+            with suppress(OSError):  # a share may know no locks
+                fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+
+
+def _scrubbed(
+    file_set: FileSet, search: FileSearch, sighting: FileSighting, *, withheld: bool
+) -> FileScrub:
     scrub = FileScrub()
     if not withheld:
         _tidy(file_set, scrub)
@@ -100,6 +120,7 @@ def require_maskable(file_set: FileSet, sighting: FileSighting) -> None:
         SurfaceError: Some may not be changed: nothing was touched.
     """
     shut = [one.place for one in sighting.marked if not _may_change(file_set, one)]
+    shut += [one.place for one in sighting.named if not _may_rename(file_set, one)]
     if shut:
         more = f" and {len(shut) - 1} more" if len(shut) > 1 else ""
         raise SurfaceError(
@@ -109,18 +130,38 @@ def require_maskable(file_set: FileSet, sighting: FileSighting) -> None:
         )
 
 
+def _may_rename(file_set: FileSet, found: Found) -> bool:
+    try:
+        return _may_replace(file_set, found)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
 def _may_change(file_set: FileSet, found: Found) -> bool:
     if not _is_ours(file_set, found):
         return True
     try:
-        packed = is_packed_file(file_set, found.place)
-        with file_set.folder(found.place) as folder:
-            # An archive is replaced, which its folder must allow, and its owner is kept.
-            what = "." if packed else found.place.parts[-1]
-            mine = found.status is None or os.geteuid() in {0, found.status.st_uid}
-            return (mine or not packed) and os.access(what, os.W_OK, dir_fd=folder)
+        if not is_packed_file(file_set, found.place):
+            # Only opening tells: an attribute of the file may forbid what its mode allows.
+            os.close(open_file(file_set, found.place, os.O_RDWR))
+            return True
+        mine = found.status is None or os.geteuid() in {0, found.status.st_uid}
+        return mine and _may_replace(file_set, found)
+    except FileNotFoundError:
+        return True  # a rotation took it away
     except OSError:
-        return True  # gone by now, or to be told when it is its turn
+        return False
+
+
+def _may_replace(file_set: FileSet, found: Found) -> bool:
+    """Tell whether a copy may be made beside a file, and removed again."""
+    with file_set.folder(found.place) as folder:
+        if found.status is None:
+            return os.access(".", os.W_OK, dir_fd=folder)
+        with beside(folder, found.status):
+            return True
 
 
 def masks_fit(file_set: FileSet, search: FileSearch, sighting: FileSighting) -> bool:

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from harness.errors import SurfaceError
 from harness.surfaces import tar_format, zip_format
-from harness.surfaces.codecs import Codec, GzipHead, Packer, Sink, codec_of, unpacked
+from harness.surfaces.codecs import GZIP, Codec, GzipHead, Packer, Sink, codec_of, unpacked
 from harness.surfaces.source import Source
 
 DEEPEST: Final = 4
@@ -114,14 +114,20 @@ class Walk:
             for head in heads:
                 self._named(spot.where, head)
             return
-        packer = Packer(spot.sink, codec, self._named(spot.where, heads[0]) if heads else b"")
+        is_gzip = codec is GZIP
+        head = heads[0].encode(*self._named(spot.where, heads[0])) if is_gzip else b""
+        packer = Packer(spot.sink, codec, head)
         self.through(inner, spot.inside(sink=packer))
         packer.finish()
+        if heads and not is_gzip:
+            raise SurfaceError(
+                "it holds a part that is no log, and would be lost in a masked copy: mask by hand"
+            )
 
-    def _named(self, where: str, head: GzipHead) -> bytes:
-        """Return a gzip header with its name and comment as they are to be."""
-        texts = (head.extra, head.name, head.comment)
-        return head.encode(*(self.reader.name(where, one) for one in texts))
+    def _named(self, where: str, head: GzipHead) -> tuple[bytes, bytes, bytes]:
+        """Return the texts of a header as they are to be."""
+        name = self.reader.name
+        return name(where, head.extra), name(where, head.name), name(where, head.comment)
 
     def metered(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """Yield what is unpacked, up to the limit.
