@@ -15,6 +15,7 @@ from harness._tests.mutants.cells import ALPHABETS, CELLS, REFUSED, SEVEN, WHOLE
 from harness._tests.mutants.controls import Control, adopted, named
 from harness._tests.mutants.engine_controls import driver_controls
 from harness._tests.mutants.exclusion_controls import exclusion_controls
+from harness._tests.mutants.file_judge_controls import file_judge_controls
 from harness._tests.mutants.fitting_controls import fitting_controls
 from harness._tests.mutants.journal_controls import journal_controls
 from harness._tests.mutants.judge_controls import judge_controls
@@ -43,6 +44,7 @@ def pure_controls() -> list[Control]:
     return [
         *judge_controls(),
         *live_judge_controls(),
+        *file_judge_controls(),
         *live_controls(),
         *live_fault_controls(),
         *resume_controls(),

@@ -32,6 +32,7 @@ MODULES: Final = (
     "judge.coverage",
     "judge.rows",
     "judge.conduct",
+    "judge.files",
     "judge.judging",
     "masks",
     "identity.matcher",
