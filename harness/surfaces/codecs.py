@@ -37,7 +37,6 @@ _FAILURES: Final = (
     zstd.ZstdError,
     lzma.LZMAError,
     OSError,
-    EOFError,
 )
 
 

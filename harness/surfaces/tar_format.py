@@ -29,8 +29,6 @@ Kind = Literal[1, 2]
 
 def is_tar(head: bytes) -> bool:
     """Tell whether the first block is a tar header: its checksum is right, whatever its kind."""
-    if len(head) < _BLOCK_BYTES or not head.strip(b"\0"):
-        return False
     with suppress(tarfile.HeaderError):
         tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
         return True
@@ -103,9 +101,14 @@ def _made(walk: Walk, info: tarfile.TarInfo, where: str) -> tarfile.TarInfo:
 
 
 def _content(walk: Walk, tar: tarfile.TarFile, info: tarfile.TarInfo, spot: Spot) -> None:
-    if info.isreg():
+    if _holds_data(info):
         stream = cast("BinaryIO", tar.extractfile(info))
         walk.through(Source(iter(lambda: stream.read(CHUNK_BYTES), b"")), spot)
+
+
+def _holds_data(info: tarfile.TarInfo) -> bool:
+    """Tell whether data stand behind a header; of an unknown kind, they do."""
+    return info.isreg() or info.type not in tarfile.SUPPORTED_TYPES
 
 
 def _write(
@@ -125,7 +128,7 @@ def _write(
     # A packed member may become a little longer or shorter, and its size stands before it.
     with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as aside:
         _content(walk, tar, info, spot.inside(info.name, cast("Sink", aside)))
-        made.size = aside.tell() if info.isreg() else info.size
+        made.size = aside.tell() if _holds_data(info) else info.size
         head = made.tobuf(kind, "utf-8", "surrogateescape")
         sink.write(head)
         aside.seek(0)

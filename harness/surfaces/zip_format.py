@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import lzma
 import zipfile
@@ -22,7 +23,10 @@ _MAGIC: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _ENCRYPTED: Final = 0x1
 _LARGE_BYTES: Final = 1 << 31
 _IN_MEMORY_BYTES: Final = 64 << 20
-_BROKEN: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
+_BROKEN: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError)
+"""What the library raises over damage: also an offset before the beginning."""
+_BROKEN_ERRNOS: Final = (None, errno.EINVAL)
+"""Of errors of the system: bzip2's own has no number, and such an offset in a file this one."""
 
 
 def is_zip(head: bytes) -> bool:
@@ -108,9 +112,17 @@ def _read() -> Iterator[None]:
             "it is packed in a way of zip that is not read here: unpack it, or remove it"
         ) from None
     except _BROKEN:
-        raise BrokenError(
-            "it is a zip archive that breaks off or is damaged: take it from a backup, or remove it"
-        ) from None
+        raise _broken() from None
+    except OSError as error:
+        if error.errno not in _BROKEN_ERRNOS:
+            raise
+        raise _broken() from None
+
+
+def _broken() -> BrokenError:
+    return BrokenError(
+        "it is a zip archive that breaks off or is damaged: take it from a backup, or remove it"
+    )
 
 
 def _in_memory(source: Source) -> BinaryIO:

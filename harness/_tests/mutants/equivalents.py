@@ -319,4 +319,18 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
         Operator.TERM,
         "stores.postgres:PostgresStoreSet._wrapped: '' of code or '' (2)",
     ): "what a server refuses has a code; what has none has been told as unreachable",
+    (Operator.ALWAYS, "surfaces.passages:_Cutter.cut: if self._held"): _QUICK,
+    (
+        Operator.TERM,
+        "surfaces.passages:_end: end < highest of 0 < end < highest",
+    ): "behind the last byte that is looked at no line begins, and none ends",
+    (
+        Operator.TERM,
+        "surfaces.codecs:unpacked: first of first or _goes_on(source, codec)",
+    ): "the codec was chosen by how the first member begins",
+    (
+        Operator.ALWAYS,
+        "surfaces.codecs:Packer.__init__: if codec is GZIP",
+    ): "no other codec is given a header",
+    (Operator.ALWAYS, "surfaces.codecs:Packer.write: if self._codec is GZIP"): _QUICK,
 }
