@@ -179,7 +179,7 @@ def _rename(
             if target != found.target:
                 os.unlink(name, dir_fd=folder)
                 os.symlink(target, new, dir_fd=folder)
-            elif new != name:
+            else:
                 rename_to(folder, name, new)
         scrub.names += 1
     except FileNotFoundError:

@@ -333,4 +333,49 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
         "surfaces.codecs:Packer.__init__: if codec is GZIP",
     ): "no other codec is given a header",
     (Operator.ALWAYS, "surfaces.codecs:Packer.write: if self._codec is GZIP"): _QUICK,
+    (Operator.ALWAYS, "surfaces.rewrite:_Masking.content: if suspect"): _FILTER,
+    (
+        Operator.TERM,
+        (
+            "surfaces.rewrite:_Masking._masked: not matcher.candidate(data) of masks is None or "
+            "not matcher.candidate(data)"
+        ),
+    ): _FILTER,
+    (Operator.ALWAYS, "surfaces.rewrite:_Comparing.content: if suspect"): _FILTER,
+    (Operator.ALWAYS, "surfaces.rewrite:_Comparing._old: if matcher.candidate(data)"): _FILTER,
+    (
+        Operator.TERM,
+        (
+            "surfaces.rewrite:_Comparing._old: masks.candidate(data) of masks and "
+            "masks.candidate(data)"
+        ),
+    ): _FILTER,
+    (
+        Operator.STATEMENT,
+        "surfaces.rewrite:rewrite: new.flush()",
+    ): "to go back to the beginning writes out what is held",
+    (Operator.ALWAYS, "surfaces.in_place:_changes: if suspect"): _FILTER,
+    (
+        Operator.TERM,
+        "surfaces.in_place:_changes: old of old and masks and matcher.candidate(old)",
+    ): _FILTER,
+    (
+        Operator.TERM,
+        (
+            "surfaces.in_place:_changes: matcher.candidate(old) of old and masks and "
+            "matcher.candidate(old)"
+        ),
+    ): _FILTER,
+    (
+        Operator.TERM,
+        "surfaces.leftovers:_tidy: match of match and match['old']",
+    ): "asked for the type checker: only names that match come here",
+    (
+        Operator.ELEMENT,
+        "surfaces.leftovers:_tidy: match['new'] in {match['old'], match['new']}",
+    ): "a copy that is exchanged with itself is what it was",
+    (
+        Operator.ALWAYS,
+        "surfaces.scrub:_rename: if found.target",
+    ): "no target is masked to no target",
 }

@@ -27,6 +27,7 @@ from harness._tests.mutants.passage_controls import passage_controls
 from harness._tests.mutants.proof_controls import proof_controls
 from harness._tests.mutants.recognition_controls import recognition_controls
 from harness._tests.mutants.resume_controls import resume_controls
+from harness._tests.mutants.scrub_controls import scrub_controls
 from harness._tests.mutants.step_controls import step_controls
 from harness._tests.mutants.two_phase_controls import two_phase_controls
 from harness._tests.mutants.witness_controls import witness_controls
@@ -49,6 +50,7 @@ def pure_controls() -> list[Control]:
         *file_judge_controls(),
         *passage_controls(),
         *format_controls(),
+        *scrub_controls(),
         *live_controls(),
         *live_fault_controls(),
         *resume_controls(),
