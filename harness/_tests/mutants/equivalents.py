@@ -378,4 +378,28 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
         Operator.ALWAYS,
         "surfaces.scrub:_rename: if found.target",
     ): "no target is masked to no target",
+    (Operator.ALWAYS, "surfaces.look:_Looking.content: if suspect"): _FILTER,
+    (Operator.ALWAYS, "surfaces.look:_Looking.name: if self._search.candidate(name)"): _FILTER,
+    (
+        Operator.TERM,
+        (
+            "surfaces.look:_Looking._judge: masks.candidate(data) of masks.candidate(data) and "
+            "masks.unmask(data, kind) != data"
+        ),
+    ): _FILTER,
+    (
+        Operator.TERM,
+        (
+            "surfaces.look:stretch: start < end of start < end and (chunk := os.pread(descriptor, "
+            "min(CHUNK_BYTES, end - start), start))"
+        ),
+    ): "to read no byte is the end, too",
+    (
+        Operator.ALWAYS,
+        "surfaces.sweep:_Sweep._judge_name: if found.target",
+    ): "in no target nothing is found",
+    (
+        Operator.TERM,
+        "surfaces.fileset:_reason: 0 of error.errno or 0",
+    ): "asked for the type checker: no number is told as no other is",
 }

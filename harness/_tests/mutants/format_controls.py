@@ -220,7 +220,8 @@ class _Reader:
         self.gaps.append((where, why))
 
 
-def _walked(data: bytes, limit_bytes: int = _LARGE, *, as_file: bool = True) -> _Reader:
+def walked(data: bytes, limit_bytes: int = _LARGE, *, as_file: bool = True) -> _Reader:
+    """Walk through a file, and return what was come to."""
     reader = _Reader()
     file = io.BytesIO(data)
     source = Source(iter(lambda: file.read(4096), b""), file if as_file else None)
@@ -246,12 +247,12 @@ def _deep(depth: int) -> bytes:
 
 def _archives_in_archives_are_walked_through() -> None:
     """Four archives in one another are read, and of five it is told that they are too deep."""
-    assert _walked(_deep(4)).contents == [("", b"text")]
-    (gap,) = _walked(_deep(5)).gaps
+    assert walked(_deep(4)).contents == [("", b"text")]
+    (gap,) = walked(_deep(5)).gaps
     assert gap[0] == ""
     assert "more than 4 archives" in gap[1]
     bundle = as_zip({"a.gz": gzip.compress(b"one"), "b.tar": as_tar({"c": b"two"}), "d": b"3"})
-    seen = _walked(bundle)
+    seen = walked(bundle)
     assert seen.contents == [(" > a.gz", b"one"), (" > b.tar > c", b"two"), (" > d", b"3")]
     assert [one for _, one in seen.names] == [b"a.gz", b"b.tar", b"c", b"d"]
     assert not seen.gaps
@@ -260,8 +261,8 @@ def _archives_in_archives_are_walked_through() -> None:
 def _too_much_is_not_unpacked() -> None:
     """What unpacks to more than a limit, together, is told, and not written."""
     for data in (gzip.compress(bytes(2000)), as_zip({"a": bytes(1000), "b": bytes(1000)})):
-        assert not _walked(data, 2000).gaps
-        (gap,) = _walked(data, 1999).gaps
+        assert not walked(data, 2000).gaps
+        (gap,) = walked(data, 1999).gaps
         assert "unpacks to so much more" in gap[1]
         _written(data, 2000)
         with pytest.raises(SurfaceError, match="unpacks to so much more"):
@@ -272,7 +273,7 @@ def _what_cannot_be_read_is_not_written() -> None:
     """A broken part is a gap for who reads, and an end for who writes."""
     broken = {"a": b"one", "b.gz": gzip.compress(TEXT)[:-9], "c": b"two"}
     for pack in (as_zip, as_tar):
-        seen = _walked(pack(broken))
+        seen = walked(pack(broken))
         assert [where for where, _ in seen.gaps] == [" > b.gz"]
         assert [where for where, _ in seen.contents] == [" > a", " > c"]
         with pytest.raises(SurfaceError, match="breaks off"):
@@ -289,7 +290,7 @@ def _an_archive_is_written_as_it_was() -> None:
         one.write(TEXT)
     assert gzip_head(_written(stored.getvalue())).name == b"WEB.TXT"
     nested = as_zip({"in.tgz": gzip.compress(as_tar({"x.zip": as_zip({"y": b"deep" * 9})}))})
-    (content,) = _walked(_written(nested)).contents
+    (content,) = walked(_written(nested)).contents
     assert content == (" > IN.TGZ > X.ZIP > Y", b"DEEP" * 9)
 
 
@@ -347,14 +348,14 @@ def _a_tar_is_kept() -> None:
             assert len(new) % 10_240 == 0
             assert new.endswith(bytes(1024))
             assert (new[257:265] == b"ustar  \0") is (kind == tarfile.GNU_FORMAT)
-            seen = _walked(old)
+            seen = walked(old)
             assert [content for _, content in seen.contents] == [TEXT, b"after"]
             assert not seen.gaps
 
 
 def _each_name_in_a_tar_is_read_once() -> None:
     """A long name stands in a tar twice, and is one name; so does a link's."""
-    names = [one for _, one in _walked(_tar(tarfile.PAX_FORMAT, name=_LONG)).names]
+    names = [one for _, one in walked(_tar(tarfile.PAX_FORMAT, name=_LONG)).names]
     assert names.count(_LONG.encode()) == 1
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
@@ -362,7 +363,7 @@ def _each_name_in_a_tar_is_read_once() -> None:
         link.type, link.linkname = tarfile.SYMTYPE, _LONG
         link.pax_headers = {"note": "for " + NUMBER}
         archive.addfile(link)
-    names = [one for _, one in _walked(stream.getvalue()).names]
+    names = [one for _, one in walked(stream.getvalue()).names]
     assert names == [b"link", _LONG.encode(), b"for " + BYTES]
     written = _written(stream.getvalue())
     with tarfile.open(fileobj=io.BytesIO(written)) as made:
@@ -380,10 +381,10 @@ def _a_broken_tar_is_told() -> None:
         (behind, "behind its end"),
         (whole + bytes(20_480) + b"x", "behind its end"),
     ):
-        assert any(why in told for _, told in _walked(broken).gaps)
+        assert any(why in told for _, told in walked(broken).gaps)
         with pytest.raises(BrokenError, match=why):
             _written(broken)
-    assert not _walked(whole + bytes(20_480)).gaps
+    assert not walked(whole + bytes(20_480)).gaps
 
 
 def _a_sparse_member_is_not_written() -> None:
@@ -397,7 +398,7 @@ def _a_sparse_member_is_not_written() -> None:
     block[148:156] = b" " * 8
     block[148:156] = b"%06o\0 " % sum(block)
     archive = bytes(block) + NOBODYS.ljust(512, b".") + bytes(1024)
-    (content,) = _walked(archive).contents
+    (content,) = walked(archive).contents
     assert content[1].startswith(NOBODYS)
     with pytest.raises(SurfaceError, match="sparse"):
         _written(archive)
@@ -412,8 +413,8 @@ def _a_member_of_an_unknown_kind_is_read() -> None:
         block[148:156] = b"%06o\0 " % sum(block)
         archive += block + TEXT + bytes(-len(TEXT) % 512)
     archive += bytes(1024)
-    assert [content for _, content in _walked(archive).contents] == [TEXT, TEXT]
-    again = _walked(_written(archive))
+    assert [content for _, content in walked(archive).contents] == [TEXT, TEXT]
+    again = walked(_written(archive))
     assert [content for _, content in again.contents] == [TEXT.upper()] * 2
 
 
@@ -468,13 +469,13 @@ def _a_zip_is_kept() -> None:
     """Members packed by any method, their comments, times and modes, and the archive's own."""
     old = _zip(*_METHODS, comment=b"of all")
     assert _entries(_written(old)) == _entries(old)
-    seen = _walked(old)
+    seen = walked(old)
     assert [one for _, one in seen.names][:2] == [b"of all", b"web-0.log"]
     assert sorted(one for _, one in seen.names)[:4] == [b"of 0", b"of 12", b"of 14", b"of 8"]
     assert [content for _, content in seen.contents] == 4 * [TEXT]
     assert _entries(gzip.decompress(_written(gzip.compress(old)))) == _entries(old)
     empty = _zip(comment=b"for " + BYTES)
-    assert _walked(empty).names == [("", b"for " + BYTES)]
+    assert walked(empty).names == [("", b"for " + BYTES)]
     assert _entries(_written(empty)) == [(b"FOR " + BYTES,)]
 
 
@@ -489,15 +490,15 @@ def _a_zip_is_not_held_in_memory() -> None:
     """A zip that is a file is read and written as one; inside another archive it may not be large."""
     old = _zip(*_METHODS)
     with mock.patch.object(zip_format, "io", mock.Mock(BytesIO=_NoMemory)):
-        assert len(_walked(old).contents) == len(_METHODS)
+        assert len(walked(old).contents) == len(_METHODS)
         assert _written(old)
     inside = gzip.compress(old)
-    assert len(_walked(inside).contents) == len(_METHODS)
+    assert len(walked(inside).contents) == len(_METHODS)
     with mock.patch.object(zip_format, "_IN_MEMORY_BYTES", len(old) - 1):
-        (gap,) = _walked(inside).gaps
+        (gap,) = walked(inside).gaps
         assert "lies in another archive" in gap[1]
     with mock.patch.object(zip_format, "_IN_MEMORY_BYTES", len(old)):
-        assert not _walked(inside).gaps
+        assert not walked(inside).gaps
 
 
 def _a_broken_zip_is_told() -> None:
@@ -508,7 +509,7 @@ def _a_broken_zip_is_told() -> None:
         begin = old.index(b".log") + 4 + 4 * (method == zipfile.ZIP_LZMA)
         for at in (begin, old.index(b"PK\x03\x04", 4) - 30):
             broken = bytes([*old[:at], old[at] ^ 0xFF, *old[at + 1 :]])
-            seen = _walked(broken)
+            seen = walked(broken)
             ((where, why),) = seen.gaps
             assert where == f" > web-{method}.log"
             assert "damaged" in why
@@ -525,7 +526,7 @@ def _a_broken_zip_is_told() -> None:
         file.write(lost)
         reader = _Reader()
         Walk(reader, _LARGE).through(Source(iter([bytes(lost)]), cast("BinaryIO", file)), Spot(""))
-    for gaps in (_walked(bytes(short)).gaps, _walked(bytes(lost)).gaps, reader.gaps):
+    for gaps in (walked(bytes(short)).gaps, walked(bytes(lost)).gaps, reader.gaps):
         ((_, why),) = gaps
         assert "damaged" in why
 
@@ -551,7 +552,7 @@ def _a_zip_that_nobody_can_look_into_is_told() -> None:
         (faults.encrypted(plain), "encrypted"),
         (faults.of_no_method(plain), "way of"),
     ):
-        ((where, told),) = _walked(made).gaps
+        ((where, told),) = walked(made).gaps
         assert where == " > a"
         assert why in told
         with pytest.raises(SurfaceError, match=why):
