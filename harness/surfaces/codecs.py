@@ -40,7 +40,6 @@ _FAILURES: Final = (
     zstd.ZstdError,
     lzma.LZMAError,
     OSError,
-    EOFError,
 )
 
 
