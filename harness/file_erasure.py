@@ -7,7 +7,7 @@ killed goes on where it was, with the masks and the media that its journal kept.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,6 +15,7 @@ from harness.clock import now
 from harness.identity import Closure, Representation
 from harness.masks import Masks
 from harness.model import (
+    FileGap,
     FilesObserved,
     FilesProven,
     FileTrace,
@@ -157,8 +158,8 @@ class FileErasure:
         if not self.file_set:
             return
         seen = self._seen or self.observe(Moment.BEFORE, closure)
-        stays = {gap.file for gap in self._scrub(closure, masks, seen, withheld=True).left}
-        would = [one for one in seen.traces if one.kept or one.file in stays or not self.masking]
+        left = self._scrub(closure, masks, seen, withheld=True).left
+        would = [one for one in seen.traces if not (self.masking and _goes(one, left))]
         started_s = time.monotonic()
         observed = self._observed(Moment.INSIDE, seen, started_s)
         self.record(replace(observed, traces=tuple(would)))
@@ -169,12 +170,10 @@ class FileErasure:
             return
         seen = self._seen or self.observe(Moment.AFTER, closure, masks)
         for _ in range(ROUNDS):
-            before = _maskable(seen)
-            moved = self._scrub(closure, masks, seen, withheld=False).moved
+            left = self._scrub(closure, masks, seen, withheld=False).left
             seen = self.observe(Moment.AFTER, closure, masks)
-            # What could not be masked is told, and would not be the next time either, unless
-            # somebody was just renaming it or writing to it.
-            if not self.masking or not _maskable(seen) or (_maskable(seen) == before and not moved):
+            # What could not be masked is told, and would not be the next time either.
+            if not (self.masking and any(_goes(one, left) for one in seen.traces)):
                 return
 
     def _scrub(
@@ -214,5 +213,7 @@ class FileErasure:
         )
 
 
-def _maskable(seen: FileSighting) -> frozenset[FileTrace]:
-    return frozenset(one for one in seen.traces if not one.kept)
+def _goes(trace: FileTrace, left: Sequence[FileGap]) -> bool:
+    """Tell whether a trace goes with a scrub: not from media, nor where it was told to stay."""
+    told = (gap.file for gap in left)
+    return not (trace.kept or any(f"{trace.file} > ".startswith(f"{file} > ") for file in told))

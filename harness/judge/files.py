@@ -18,7 +18,6 @@ from harness.model import (
     Moment,
     RolledBack,
     Scrubbed,
-    Withheld,
 )
 
 _LOOKED: Final[Mapping[str, tuple[Moment, ...]]] = {
@@ -57,8 +56,10 @@ def whole(run: Run) -> Iterator[Finding]:
 def blind(run: Run) -> Iterator[Finding]:
     """What was planted in files must be seen before the erasure, and media led to must go."""
     before = next((one for one in run.all(FilesObserved) if one.moment is Moment.BEFORE), None)
-    for planted in run.all(FilesPlanted) if before else ():
-        seen = {trace.file: trace for trace in before.traces} if before else {}
+    if before is None:
+        return
+    for planted in run.all(FilesPlanted):
+        seen = {trace.file: trace for trace in before.traces}
         for trace in planted.traces:
             found = seen.get(trace.file)
             if found is None or (found.hits, found.forms) != (trace.hits, trace.forms):
@@ -116,9 +117,8 @@ def shared(run: Run) -> Iterator[Finding]:
 
 def _last(run: Run) -> FilesObserved | None:
     """Return the last look at the files: a rehearsal's is at the copies that it withheld."""
-    undone = run.all(RolledBack) and not run.all(Withheld)
     seen = run.all(FilesObserved)
-    if undone and run.opened.mode == Mode.LIVE and not run.all(Scrubbed):
+    if run.opened.mode == Mode.LIVE and run.all(RolledBack) and not run.all(Scrubbed):
         return seen[-1] if seen else None
     wanted = Moment.INSIDE if run.opened.mode == Mode.REHEARSE else Moment.AFTER
     return next((one for one in reversed(seen) if one.moment is wanted), None)

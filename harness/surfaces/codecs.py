@@ -40,7 +40,6 @@ _FAILURES: Final = (
     zstd.ZstdError,
     lzma.LZMAError,
     OSError,
-    EOFError,
 )
 
 
@@ -147,8 +146,8 @@ def _skipped(source: Source) -> list[GzipHead]:
             "it is a zstd file with a part that is no log and was not searched: look at it by hand"
         )
     source.peek(8 + size_bytes)
-    held = source.read(8 + size_bytes)[8:]
-    return [GzipHead(b"", held, b"", b"")] if size_bytes > _EMPTY_BYTES else []
+    frame = source.read(8 + size_bytes)
+    return [GzipHead(frame[:8], frame[8:], b"", b"")] if size_bytes > _EMPTY_BYTES else []
 
 
 def _unpack(unpacker: Any, data: bytes, codec: Codec) -> bytes:  # noqa: ANN401  # a codec's

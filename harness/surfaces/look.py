@@ -171,9 +171,9 @@ def extents(descriptor: int, size_bytes: int) -> Iterator[tuple[int, int]]:
         try:
             start = os.lseek(descriptor, end, os.SEEK_DATA)
         except OSError as error:
-            if error.errno == errno.ENXIO:  # nothing but a hole, or cut off meanwhile
-                return
-            start = end  # a file system that knows of no holes
+            if error.errno != errno.ENXIO:  # a file system that knows of no holes
+                yield end, size_bytes
+            return  # nothing but a hole, or cut off meanwhile
         end = _hole(descriptor, start, size_bytes)
         yield start, end
 

@@ -242,7 +242,7 @@ def _rename(
         with file_set.folder(found.place) as folder:
             if target != found.target:
                 relink(folder, name, new, target)
-            elif new != name:
+            else:
                 rename_to(folder, name, new)
         scrub.names += 1
     except FileNotFoundError:

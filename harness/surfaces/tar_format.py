@@ -37,8 +37,6 @@ Kind = Literal[1, 2]
 
 def is_tar(head: bytes) -> bool:
     """Tell whether the first block is a tar header: its checksum is right, whatever its kind."""
-    if len(head) < _BLOCK_BYTES or not head.strip(b"\0"):
-        return False
     with suppress(tarfile.HeaderError):
         tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
         return True
@@ -105,13 +103,11 @@ def _require_known(info: tarfile.TarInfo) -> None:
     """Refuse a member whose content would not be seen.
 
     Raises:
-        SurfaceError: It is of another kind than the library knows, or has a content that it
-            should not have.
+        SurfaceError: It has a content that its kind should not have.
     """
-    if info.type not in tarfile.SUPPORTED_TYPES or (info.size and not info.isreg()):
+    if info.size and not _holds_data(info):
         raise SurfaceError(
-            "it holds a member of a kind that is not read here (as of an incremental backup): "
-            "unpack it, or remove it"
+            "it holds a link or folder with a content that nobody reads: unpack it, or remove it"
         )
 
 
@@ -151,9 +147,14 @@ def _made(walk: Walk, info: tarfile.TarInfo, where: str) -> tarfile.TarInfo:
 
 
 def _content(walk: Walk, tar: tarfile.TarFile, info: tarfile.TarInfo, spot: Spot) -> None:
-    if info.isreg():
+    if _holds_data(info):
         stream = cast("BinaryIO", tar.extractfile(info))
         walk.through(Source(walk.metered(iter(lambda: stream.read(CHUNK_BYTES), b""))), spot)
+
+
+def _holds_data(info: tarfile.TarInfo) -> bool:
+    """Tell whether data stand behind a header; of an unknown kind, they do."""
+    return info.isreg() or info.type not in tarfile.SUPPORTED_TYPES
 
 
 def _write(
@@ -173,7 +174,7 @@ def _write(
     # A packed member may become a little longer or shorter, and its size stands before it.
     with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as aside:
         _content(walk, tar, info, spot.inside(info.name, cast("Sink", aside)))
-        made.size = aside.tell() if info.isreg() else info.size
+        made.size = aside.tell() if _holds_data(info) else info.size
         head = made.tobuf(kind, "utf-8", "surrogateescape")
         sink.write(head)
         aside.seek(0)

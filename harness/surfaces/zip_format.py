@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import lzma
 import struct
@@ -38,6 +39,9 @@ _DESCRIPTOR: Final = 0x8
 _DESCRIPTOR_BYTES: Final = (0, 12, 16, 20, 24)
 _LOCAL_BYTES: Final = 30
 _ZIP64: Final = 1
+"""What the library raises over damage: also an offset before the beginning."""
+_BROKEN_ERRNOS: Final = (None, errno.EINVAL)
+"""Of errors of the system: bzip2's own has no number, and such an offset in a file this one."""
 
 
 def is_zip(head: bytes) -> bool:
@@ -184,9 +188,17 @@ def _read() -> Iterator[None]:
             "it is packed in a way of zip that is not read here: unpack it, or remove it"
         ) from None
     except _BROKEN:
-        raise BrokenError(
-            "it is a zip archive that breaks off or is damaged: take it from a backup, or remove it"
-        ) from None
+        raise _broken() from None
+    except OSError as error:
+        if error.errno not in _BROKEN_ERRNOS:
+            raise
+        raise _broken() from None
+
+
+def _broken() -> BrokenError:
+    return BrokenError(
+        "it is a zip archive that breaks off or is damaged: take it from a backup, or remove it"
+    )
 
 
 def _in_memory(source: Source) -> BinaryIO:

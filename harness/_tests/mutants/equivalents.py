@@ -319,4 +319,87 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
         Operator.TERM,
         "stores.postgres:PostgresStoreSet._wrapped: '' of code or '' (2)",
     ): "what a server refuses has a code; what has none has been told as unreachable",
+    (Operator.ALWAYS, "surfaces.passages:_Cutter.cut: if self._held"): _QUICK,
+    (
+        Operator.TERM,
+        "surfaces.passages:_end: end < highest of 0 < end < highest",
+    ): "behind the last byte that is looked at no line begins, and none ends",
+    (
+        Operator.TERM,
+        "surfaces.codecs:unpacked: first of first or _goes_on(source, codec)",
+    ): "the codec was chosen by how the first member begins",
+    (
+        Operator.ALWAYS,
+        "surfaces.codecs:Packer.__init__: if codec is GZIP",
+    ): "no other codec is given a header",
+    (Operator.ALWAYS, "surfaces.codecs:Packer.write: if self._codec is GZIP"): _QUICK,
+    (Operator.ALWAYS, "surfaces.rewrite:_Masking.content: if suspect"): _FILTER,
+    (
+        Operator.TERM,
+        (
+            "surfaces.rewrite:_Masking._masked: not matcher.candidate(data) of masks is None or "
+            "not matcher.candidate(data)"
+        ),
+    ): _FILTER,
+    (Operator.ALWAYS, "surfaces.rewrite:_Comparing.content: if suspect"): _FILTER,
+    (Operator.ALWAYS, "surfaces.rewrite:_Comparing._old: if matcher.candidate(data)"): _FILTER,
+    (
+        Operator.TERM,
+        (
+            "surfaces.rewrite:_Comparing._old: masks.candidate(data) of masks and "
+            "masks.candidate(data)"
+        ),
+    ): _FILTER,
+    (
+        Operator.STATEMENT,
+        "surfaces.rewrite:rewrite: new.flush()",
+    ): "to go back to the beginning writes out what is held",
+    (Operator.ALWAYS, "surfaces.in_place:_changes: if suspect"): _FILTER,
+    (
+        Operator.TERM,
+        "surfaces.in_place:_changes: old of old and masks and matcher.candidate(old)",
+    ): _FILTER,
+    (
+        Operator.TERM,
+        (
+            "surfaces.in_place:_changes: matcher.candidate(old) of old and masks and "
+            "matcher.candidate(old)"
+        ),
+    ): _FILTER,
+    (
+        Operator.TERM,
+        "surfaces.leftovers:_tidy: match of match and match['old']",
+    ): "asked for the type checker: only names that match come here",
+    (
+        Operator.ELEMENT,
+        "surfaces.leftovers:_tidy: match['new'] in {match['old'], match['new']}",
+    ): "a copy that is exchanged with itself is what it was",
+    (
+        Operator.ALWAYS,
+        "surfaces.scrub:_rename: if found.target",
+    ): "no target is masked to no target",
+    (Operator.ALWAYS, "surfaces.look:_Looking.content: if suspect"): _FILTER,
+    (Operator.ALWAYS, "surfaces.look:_Looking.name: if self._search.candidate(name)"): _FILTER,
+    (
+        Operator.TERM,
+        (
+            "surfaces.look:_Looking._judge: masks.candidate(data) of masks.candidate(data) and "
+            "masks.unmask(data, kind) != data"
+        ),
+    ): _FILTER,
+    (
+        Operator.TERM,
+        (
+            "surfaces.look:stretch: start < end of start < end and (chunk := os.pread(descriptor, "
+            "min(CHUNK_BYTES, end - start), start))"
+        ),
+    ): "to read no byte is the end, too",
+    (
+        Operator.ALWAYS,
+        "surfaces.sweep:_Sweep._judge_name: if found.target",
+    ): "in no target nothing is found",
+    (
+        Operator.TERM,
+        "surfaces.fileset:_reason: 0 of error.errno or 0",
+    ): "asked for the type checker: no number is told as no other is",
 }

@@ -15,15 +15,21 @@ from harness._tests.mutants.cells import ALPHABETS, CELLS, REFUSED, SEVEN, WHOLE
 from harness._tests.mutants.controls import Control, adopted, named
 from harness._tests.mutants.engine_controls import driver_controls
 from harness._tests.mutants.exclusion_controls import exclusion_controls
+from harness._tests.mutants.file_erasure_controls import file_erasure_controls
+from harness._tests.mutants.file_judge_controls import file_judge_controls
 from harness._tests.mutants.fitting_controls import fitting_controls
+from harness._tests.mutants.format_controls import format_controls
 from harness._tests.mutants.journal_controls import journal_controls
 from harness._tests.mutants.judge_controls import judge_controls
 from harness._tests.mutants.live_controls import live_controls
 from harness._tests.mutants.live_fault_controls import live_fault_controls
 from harness._tests.mutants.live_judge_controls import live_judge_controls
+from harness._tests.mutants.passage_controls import passage_controls
 from harness._tests.mutants.proof_controls import proof_controls
 from harness._tests.mutants.recognition_controls import recognition_controls
 from harness._tests.mutants.resume_controls import resume_controls
+from harness._tests.mutants.scrub_controls import scrub_controls
+from harness._tests.mutants.search_controls import search_controls
 from harness._tests.mutants.step_controls import step_controls
 from harness._tests.mutants.two_phase_controls import two_phase_controls
 from harness._tests.mutants.witness_controls import witness_controls
@@ -43,6 +49,12 @@ def pure_controls() -> list[Control]:
     return [
         *judge_controls(),
         *live_judge_controls(),
+        *file_judge_controls(),
+        *passage_controls(),
+        *format_controls(),
+        *scrub_controls(),
+        *search_controls(),
+        *file_erasure_controls(),
         *live_controls(),
         *live_fault_controls(),
         *resume_controls(),
