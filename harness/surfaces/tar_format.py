@@ -55,7 +55,6 @@ def through(walk: Walk, source: Source, spot: Spot) -> None:
     headers = _headers()
     with _read(), _opened(source, headers) as tar:
         for info in tar:
-            _require_known(info)
             part = spot.inside(info.name)
             made = _made(walk, info, part.where)
             if spot.sink is None:
@@ -99,20 +98,10 @@ def _opened(source: Source, headers: type[_Header]) -> tarfile.TarFile:
     )
 
 
-def _require_known(info: tarfile.TarInfo) -> None:
-    """Refuse a member whose content would not be seen.
-
-    Raises:
-        SurfaceError: It has a content that its kind should not have.
-    """
-    if info.size and not _holds_data(info):
-        raise SurfaceError(
-            "it holds a link or folder with a content that nobody reads: unpack it, or remove it"
-        )
-
-
 def _require_end(tar: tarfile.TarFile, headers: type[_Header]) -> None:
     """See that it ends as it should, and nothing but zeros follows.
+
+    Behind a link or folder that has a content, against its kind, no header is found either.
 
     Raises:
         BrokenError: It does not, or something does.
