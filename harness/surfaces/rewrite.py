@@ -27,10 +27,6 @@ _SPARE_BYTES: Final = 16 << 20
 """What is left free on the disk that holds the archives."""
 
 
-class LinkedError(SurfaceError):
-    """An archive was masked, and its old content is still there under another name."""
-
-
 @dataclass(slots=True)
 class _Account:
     """What an archive held: the contents of its parts, in order, as a digest, and their names."""
@@ -153,11 +149,6 @@ def rewrite(file_set: FileSet, place: Place, search: FileSearch, *, withheld: bo
             os.fsync(handle)
             if not withheld:
                 take_place(folder, copy, name, status)
-            other_names = os.fstat(old.fileno()).st_nlink
-    if other_names and not withheld:
-        raise LinkedError(
-            "it was masked, but its old content has another name (a hard link): remove that too"
-        )
     return masking.identifiers
 
 

@@ -19,11 +19,12 @@ from harness.surfaces.fileset import FileKind, FileSet, Found, Place, open_file
 from harness.surfaces.in_place import mask_in_place
 from harness.surfaces.leftovers import tidy
 from harness.surfaces.look import FileSearch, FileSeen, is_packed_file, look
-from harness.surfaces.rewrite import LinkedError, rewrite
+from harness.surfaces.rewrite import rewrite
 from harness.surfaces.sweep import FileSighting
 
 _LINKED: Final = (
-    "masking it would leave its content under another name (a hard link): remove that before"
+    "its content has another name outside of the folders (a hard link), and stays there as it was: "
+    "remove that too"
 )
 _CRASHED: Final = "the process that masked it ended in the middle of it: look at it by hand"
 
@@ -50,7 +51,6 @@ class _Masked:
     identifiers: int = 0
     moved: bool = False
     why: str = ""
-    lasting: bool = False
 
 
 def scrub_files(
@@ -88,6 +88,7 @@ def _scrubbed(
         _tidy(file_set, scrub)
     marked = [one for one in sighting.marked if _is_ours(file_set, one)]
     marked.sort(key=lambda one: one.size_bytes, reverse=True)
+    linked = list(_linked_elsewhere(file_set, marked))
     job = Job(_mask, (file_set, search, withheld))
     size_bytes = 3 * sum(one.size_bytes for one in marked)
     for done in carried_out(job, [one.place for one in marked], size_bytes, _crashed):
@@ -95,9 +96,9 @@ def _scrubbed(
         scrub.files += bool(done.identifiers)
         scrub.moved |= done.moved
         if done.why:
-            scrub.left.append(FileGap(file_set.shown(done.place), done.why, lasting=done.lasting))
-    if withheld:
-        scrub.left += _linked_elsewhere(file_set, marked)
+            scrub.left.append(FileGap(file_set.shown(done.place), done.why))
+    # What has been masked is nowhere any more from where its other name could be found.
+    scrub.left += linked
     for found in sorted(sighting.named, key=lambda one: len(one.place.parts), reverse=True):
         _rename(file_set, found, search, scrub, withheld=withheld)
     return scrub
@@ -110,7 +111,7 @@ def _linked_elsewhere(file_set: FileSet, marked: Sequence[Found]) -> Iterator[Fi
     for one in linked:
         with suppress(OSError):  # gone by now
             if one.names > names[one.key] and is_packed_file(file_set, one.place):
-                yield FileGap(file_set.shown(one.place), _LINKED)
+                yield FileGap(file_set.shown(one.place), _LINKED, lasting=True)
 
 
 def require_maskable(file_set: FileSet, sighting: FileSighting) -> None:
@@ -209,8 +210,6 @@ def _mask(shared: tuple[FileSet, FileSearch, bool], place: Place) -> _Masked:
         return _Masked(place, masked(file_set, place, search, withheld=withheld))
     except (MovedError, FileNotFoundError):
         return _Masked(place, moved=True)
-    except LinkedError as error:
-        return _Masked(place, why=str(error), lasting=True)
     except (HarnessError, OSError) as error:
         return _Masked(place, why=_reason(error))
     except Exception as error:  # noqa: BLE001  # one strange file must not end the scrub of all
