@@ -315,7 +315,7 @@ def _tar(kind: int, **member: Any) -> bytes:
             setattr(info, key, value)
         archive.addfile(info, io.BytesIO(content))
         link = tarfile.TarInfo("logs/last.log")
-        link.type, link.linkname, link.size = tarfile.LNKTYPE, "logs/web.log.gz", 77
+        link.type, link.linkname = tarfile.LNKTYPE, "logs/web.log.gz"
         archive.addfile(link)
         after = tarfile.TarInfo("logs/after.log")
         after.size = 5
@@ -330,7 +330,7 @@ def _members(data: bytes) -> list[tuple[Any, ...]]:
             stream = archive.extractfile(one) if one.isreg() else None
             content = stream.read() if stream else b""
             text = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-            kept: tuple[Any, ...] = (one.type, one.mtime, one.mode, one.uid, one.uname)
+            kept: tuple[Any, ...] = (one.type, one.mtime, one.mode, one.uid, one.uname.upper())
             pax = {key: one.pax_headers[key] for key in one.pax_headers if key != "size"}
             kept += () if one.isreg() else (one.size,)
             found.append((one.name.upper(), one.linkname.upper(), text.upper(), *kept, sorted(pax)))
@@ -530,7 +530,7 @@ def _a_broken_zip_is_told() -> None:
         Walk(reader, _LARGE).through(Source(iter([bytes(lost)]), cast("BinaryIO", file)), Spot(""))
     for gaps in (walked(bytes(short)).gaps, walked(bytes(lost)).gaps, reader.gaps):
         ((_, why),) = gaps
-        assert "damaged" in why
+        assert "damaged" in why or "belong to no member" in why
 
 
 class _Full(io.BytesIO):

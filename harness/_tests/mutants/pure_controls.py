@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 
 from harness._tests import test_identity, test_judge, test_kept, test_matcher, test_recognition
+from harness._tests.mutants.adopted_file_controls import adopted_file_controls
 from harness._tests.mutants.call_proof_controls import call_proof_controls
 from harness._tests.mutants.cells import ALPHABETS, CELLS, REFUSED, SEVEN, WHOLE, Cell
 from harness._tests.mutants.controls import Control, adopted, named
@@ -55,6 +56,7 @@ def pure_controls() -> list[Control]:
         *scrub_controls(),
         *search_controls(),
         *file_erasure_controls(),
+        *adopted_file_controls(),
         *live_controls(),
         *live_fault_controls(),
         *resume_controls(),

@@ -161,6 +161,9 @@ def _folders_must_be_there(folder: Path) -> None:
     with pytest.raises(SurfaceError, match="The log folder logs is not there"):
         own.require_there(writable=True)
     logs.mkdir()
+    with pytest.raises(SurfaceError, match="The log folder logs is empty"):
+        own.require_there(writable=True)
+    (logs / "web.log").write_bytes(TEXT)
     own.require_there(writable=True)
     asked: list[tuple[Path, int]] = []
 
@@ -249,12 +252,12 @@ def _what_a_rotation_renames_is_found(folder: Path) -> None:
     original = sweeps._Sweep.read
     listings: list[list[str]] = []
 
-    def read(self: Any, new: Any) -> None:
+    def read(self: Any, new: Any) -> Any:
         if not listings:
             log.rename(folder / "web.log.1")
             log.write_bytes(LINE % BYTES)
         listings.append([one.place.path for one in new])
-        original(self, new)
+        return original(self, new)
 
     with mock.patch.object(sweeps._Sweep, "read", read):
         seen = swept(folder)
@@ -263,12 +266,13 @@ def _what_a_rotation_renames_is_found(folder: Path) -> None:
     assert sum(one.hits for one in seen.traces) >= 1
     (folder / f"{NUMBER}.log").write_bytes(NOBODYS)
 
-    def renamed(self: Any, new: Any) -> None:
-        original(self, new)
+    def renamed(self: Any, new: Any) -> Any:
+        read = original(self, new)
         named = folder / f"{NUMBER}.log"
         if named.exists():
             named.rename(folder / "nobodys.log")
             (folder / "late.log").write_bytes(LINE % BYTES)
+        return read
 
     with mock.patch.object(sweeps._Sweep, "read", renamed):
         seen = swept(folder)
@@ -291,9 +295,12 @@ def _what_cannot_be_read_is_told(folder: Path) -> None:
             seen = swept(folder)
         assert seen.gaps == [FileGap(f"{folder.name}/a.log", why)]
     with mock.patch.object(looks, "open_file", side_effect=FileNotFoundError):
-        assert swept(folder).gaps == []
-    gap = sweeps._crashed(place("a.log")).gaps
-    assert gap == [("", "the process that read it ended in the middle of it: look at it by hand")]
+        (gap,) = swept(folder).gaps  # it is listed each time, and gone each time
+        assert "faster than they could be read" in gap.why
+    crashed = sweeps._crashed(place("a.log")).gaps
+    assert crashed == [
+        ("", "the process that read it ended in the middle of it: look at it by hand")
+    ]
 
 
 def _formats_that_hide_are_told(folder: Path) -> None:
