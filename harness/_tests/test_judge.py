@@ -515,6 +515,19 @@ FAULTS |= {
         ("surface", LOG),
         Verdict.UNKNOWN,
     ),
+    "files, left for good by an earlier scrub": (
+        tuple(
+            part
+            for one in FILED
+            for part in (
+                (replace(SCRUBBED, left=(replace(GAP, lasting=True),)), one)
+                if one is SCRUBBED
+                else (one,)
+            )
+        ),
+        ("surface", LOG),
+        Verdict.UNKNOWN,
+    ),
     "files, media not removed": (
         altered(FILED, REMOVED, left=(FileGap(PICTURE, "it is a link"),)),
         ("surface", PICTURE),

@@ -52,6 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "control: about the vendor's routine, which must fail as predicted"
     )
+    config.addinivalue_line("markers", "planned: about the plan, which a stored routine is not")
     config.addinivalue_line("markers", "stored: about a stored routine, which the plan is not")
     config.addinivalue_line(
         "markers", "live(*modes, only=False): judges real stores in these modes (only these)"
@@ -182,8 +183,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if _is_about(item, stage.mode)]
         return
     candidate, strangers = stage.request.candidate, set()
-    if candidate == HARDENED:
-        strangers.add("stored")
+    strangers.add("stored" if candidate == HARDENED else "planned")
     if candidate != DOCUMENTED and not stage.request.controls:
         strangers.add("control")
     items[:] = [

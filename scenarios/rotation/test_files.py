@@ -12,6 +12,8 @@ from harness.plugin.recorded import Recorded
 if TYPE_CHECKING:
     from harness.plugin.staging import Stage
 
+pytestmark = pytest.mark.planned
+
 
 @pytest.fixture(scope="module")
 def filed(stage: Stage, engine: EngineChoice) -> Recorded:

@@ -286,6 +286,17 @@ JUDGED: Final[dict[str, tuple[History, Verdict, tuple[Found, ...]]]] = {
         Verdict.CLEAR,
         (),
     ),
+    "files: what an earlier scrub left for good counts": (
+        _with_files(
+            LIVE,
+            *_LIVED[:2],
+            replace(_SCRUBBED, left=(replace(_LEFT, lasting=True),)),
+            _SCRUBBED,
+            _LIVED[-1],
+        ),
+        Verdict.UNKNOWN,
+        (_found("surface", _LEFT.file, 1, _LEFT.why),),
+    ),
     "files: a gap of the scrub, and no look after it": (
         _lived((_AFTER, None), (_SCRUBBED, replace(_SCRUBBED, left=(_LEFT,)))),
         Verdict.UNKNOWN,
