@@ -87,7 +87,10 @@ class _Sweep:
         if known == _version(size_bytes, written_ns):
             return True
         # A negative number is the size of a plain file, which others may be writing to.
-        return known < 0 and size_bytes >= -1 - known and not self._is_packed(found.place)
+        grown_bytes = size_bytes + 1 + known
+        if known >= 0 or grown_bytes < 0:
+            return False
+        return grown_bytes == 0 or not self._is_packed(found.place)
 
     def _is_packed(self, place: Place) -> bool:
         try:
