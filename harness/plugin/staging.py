@@ -145,7 +145,7 @@ class Stage:
 
     def recorded_with_files(self, engine: EngineChoice) -> Recorded:
         """Return the recorded run of the case that has files too, acting only the first time."""
-        key = (engine, ESTATE, self.request.candidate)
+        key = (engine, f"{ESTATE}, with files", self.request.candidate)
         if key not in self._recorded:
             case = self.named(ESTATE)
             folder = self._cleanup.enter_context(TemporaryDirectory(prefix="estate-"))
