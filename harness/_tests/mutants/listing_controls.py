@@ -155,11 +155,47 @@ def _a_link_into_what_may_not_be_looked_at_is_told(folder: Path) -> None:
     assert "link out of the folder" in gap.why
 
 
+def _what_lies_too_deep_is_told(folder: Path) -> None:
+    """A hundred folders may lie in one another, and of one more it is told."""
+    deepest = folder.joinpath(*["d"] * 100)
+    (deepest / "d").mkdir(parents=True)
+    (deepest / "web.log").write_bytes(TEXT)
+    (deepest / "d" / "web.log").write_bytes(TEXT)
+    seen = swept(folder)
+    assert [one.hits for one in seen.traces] == [1]
+    ((file, why),) = ((gap.file, gap.why) for gap in seen.gaps)
+    assert file == f"{folder.name}{'/d' * 101}"
+    assert "more than 100 folders deep" in why
+
+
+def _a_folder_that_may_not_be_listed_is_not_empty(folder: Path) -> None:
+    """Whoever may not look into a folder is told that, and not that nothing is in it."""
+    (folder / "web.log").write_bytes(TEXT)
+    refused = mock.Mock(side_effect=PermissionError(errno.EACCES, "refused"))
+    with mock.patch.object(Path, "iterdir", refused):
+        files(folder).require_there(writable=True)
+
+
+def _one_strange_file_does_not_end_a_search(folder: Path) -> None:
+    """What nobody foresaw is told of the file, and the others are searched."""
+    (folder / "a.gz").write_bytes(gzip.compress(TEXT))
+    (folder / "b.log").write_bytes(TEXT)
+    with mock.patch.object(looks, "Walk", side_effect=ZeroDivisionError):
+        seen = swept(folder)
+    assert [one.hits for one in seen.traces] == [1]
+    ((file, why),) = ((gap.file, gap.why) for gap in seen.gaps)
+    assert file.endswith("/a.gz")
+    assert "ended with ZeroDivisionError" in why
+
+
 _CLAIMS: Final = (
     _a_file_that_was_read_is_known,
     _an_archive_that_was_read_is_known,
     _what_could_not_be_opened_is_not_tried_again,
     _a_name_that_changed_hands_is_of_no_file,
     _a_log_is_one_by_any_of_its_names,
+    _what_lies_too_deep_is_told,
+    _a_folder_that_may_not_be_listed_is_not_empty,
+    _one_strange_file_does_not_end_a_search,
     _a_link_into_what_may_not_be_looked_at_is_told,
 )

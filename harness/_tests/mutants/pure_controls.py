@@ -20,6 +20,7 @@ from harness._tests.mutants.file_erasure_controls import file_erasure_controls
 from harness._tests.mutants.file_judge_controls import file_judge_controls
 from harness._tests.mutants.fitting_controls import fitting_controls
 from harness._tests.mutants.format_controls import format_controls
+from harness._tests.mutants.hidden_controls import hidden_controls
 from harness._tests.mutants.journal_controls import journal_controls
 from harness._tests.mutants.judge_controls import judge_controls
 from harness._tests.mutants.listing_controls import listing_controls
@@ -55,6 +56,7 @@ def pure_controls() -> list[Control]:
         *file_judge_controls(),
         *passage_controls(),
         *format_controls(),
+        *hidden_controls(),
         *scrub_controls(),
         *rival_controls(),
         *search_controls(),

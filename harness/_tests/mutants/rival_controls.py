@@ -30,7 +30,7 @@ from harness._tests.mutants.file_bed import (
     swept,
 )
 from harness.errors import SurfaceError
-from harness.surfaces import exchange, scrub, sweep_files
+from harness.surfaces import exchange, in_place, scrub, sweep_files
 from harness.surfaces.exchange import relink
 from harness.surfaces.fileset import FileSet
 
@@ -69,7 +69,7 @@ def _one_run_scrubs_at_a_time(folder: Path) -> None:
         (one / "web.log").write_bytes(TEXT)
     own = FileSet.of(list(reversed(logs)), [])
     held: list[list[bool]] = []
-    original = scrub.mask_in_place
+    original = in_place.mask_in_place
 
     def noting(*args: Any, **more: Any) -> int:
         held.append([_is_locked(one) for one in logs])
@@ -162,7 +162,7 @@ def _one_strange_file_does_not_end_a_scrub(folder: Path) -> None:
     """What nobody foresaw is told of the file, and the others are masked."""
     for name in ("a.log", "b.log"):
         (folder / name).write_bytes(TEXT)
-    original = scrub.mask_in_place
+    original = in_place.mask_in_place
 
     def strange(file_set: Any, at: Any, search: Any, *, withheld: bool) -> int:
         if at.path == "a.log":
