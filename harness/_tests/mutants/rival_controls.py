@@ -7,7 +7,7 @@ import fcntl
 import gzip
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -192,13 +192,8 @@ def _a_link_is_replaced_whole(folder: Path) -> None:
         link = folder / name
         link.symlink_to(NUMBER)
         os.chown(link, 12, 34, follow_symlinks=False)
-        calls: tuple[tuple[Any, str], ...] = (
-            (os, "symlink"),
-            (os, "chown"),
-            (os, "replace") if name == renamed else (exchange, "rename_to"),
-        )
-        for module, call in calls:
-            with mock.patch.object(module, call, _refused(errno.ENOSPC)):
+        for call in ("symlink", "chown", "replace"):
+            with mock.patch.object(os, call, _refused(errno.ENOSPC)):
                 (gap,) = scrubbed(folder, search).left
             assert "refused" in gap.why
             assert links() == {name: NUMBER}
@@ -222,22 +217,46 @@ def _a_link_whose_new_name_is_taken_stays(folder: Path) -> None:
     (gap,) = scrubbed(folder, search).left
     assert "File exists" in gap.why
     assert sorted(folder.iterdir()) == sorted([link, taken])
-    taken.unlink()
+    assert taken.read_bytes() == NOBODYS
+    assert link.readlink() == Path(masked(search, BYTES).decode())
 
-    def vanish(at: int, aside: str, _: str) -> None:
-        os.unlink(aside, dir_fd=at)
+    def vanish(aside: str, _: str, **more: int) -> None:
+        os.unlink(aside, dir_fd=more["src_dir_fd"])
         raise OSError(errno.EIO, "refused")
 
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with (
-            mock.patch.object(exchange, "rename_to", vanish),
+            mock.patch.object(os, "replace", vanish),
             pytest.raises(OSError, match="refused"),
         ):
             relink(handle, link.name, "other", "target")
     finally:
         os.close(handle)
-    assert list(folder.iterdir()) == [link]
+    assert sorted(folder.iterdir()) == sorted([link, taken])
+
+
+class _KilledError(BaseException):
+    """The end of a process, at which nothing of ours cleans up."""
+
+
+def _a_link_outlives_a_kill(folder: Path) -> None:
+    """Wherever a run is killed over a link, the next one finishes it, and nothing is left of both."""
+    search = masking()
+    new = masked(search, BYTES).decode()
+    for name, renamed in (("current", "current"), (f"{NUMBER}.lnk", f"{new}.lnk")):
+        for call in ("symlink", "chown", "replace", "fsync", "rename"):
+            (folder / name).symlink_to(NUMBER)
+            own, seen = files(folder), swept(folder)
+            module = exchange if call == "rename" else os
+            function = "rename_to" if call == "rename" else call
+            killed = mock.patch.object(module, function, side_effect=_KilledError)
+            reached = call != "rename" or name != renamed
+            with killed, pytest.raises(_KilledError) if reached else nullcontext():
+                scrub.scrub_files(own, search, seen)
+            scrubbed(folder, search)
+            assert [(one.name, str(one.readlink())) for one in folder.iterdir()] == [(renamed, new)]
+            (folder / renamed).unlink()
 
 
 _CLAIMS: Final[tuple[Callable[[Path], object], ...]] = (
@@ -248,4 +267,5 @@ _CLAIMS: Final[tuple[Callable[[Path], object], ...]] = (
     _one_strange_file_does_not_end_a_scrub,
     _a_link_is_replaced_whole,
     _a_link_whose_new_name_is_taken_stays,
+    _a_link_outlives_a_kill,
 )
