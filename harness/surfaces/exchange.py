@@ -114,7 +114,9 @@ def rename_to(folder: int, name: str, new: str) -> None:
 
 
 def relink(folder: int, name: str, new: str, target: str) -> None:
-    """Give a symbolic link another target and, if that differs, another name.
+    """Give a symbolic link another target, then, if that differs, another name.
+
+    A kill leaves it under its old name, with one of both targets: a later run goes on from there.
 
     Raises:
         FileExistsError: Something else has the new name.
@@ -124,16 +126,14 @@ def relink(folder: int, name: str, new: str, target: str) -> None:
     os.symlink(target, aside, dir_fd=folder)
     try:
         os.chown(aside, status.st_uid, status.st_gid, dir_fd=folder, follow_symlinks=False)
-        if new == name:
-            os.replace(aside, name, src_dir_fd=folder, dst_dir_fd=folder)
-        else:
-            rename_to(folder, aside, new)
-            os.unlink(name, dir_fd=folder)
+        os.replace(aside, name, src_dir_fd=folder, dst_dir_fd=folder)
     except OSError:
         with suppress(FileNotFoundError):
             os.unlink(aside, dir_fd=folder)
         raise
     os.fsync(folder)
+    if new != name:
+        rename_to(folder, name, new)
 
 
 def _same(now: os.stat_result, old: os.stat_result) -> bool:

@@ -61,9 +61,11 @@ class _Masking:
     def content(self, where: str, chunks: Iterable[bytes], sink: Sink | None) -> None:
         del where
         for piece, suspect in pieces(chunks, self.search.candidate):
-            old = bytes(piece) if suspect else piece
-            self.account.add(self._old(bytes(old), Representation.FILE_LINE) if suspect else old)
-            new = self._masked(bytes(old), Representation.FILE_LINE) if suspect else piece
+            old = new = piece
+            if suspect:
+                old = self._old(bytes(piece), Representation.FILE_LINE)
+                new = self._masked(bytes(piece), Representation.FILE_LINE)
+            self.account.add(old)
             cast("Sink", sink).write(new)
         self.account.end()
 

@@ -198,7 +198,7 @@ def _tidy(file_set: FileSet, scrub: FileScrub) -> None:
 
 def _leftovers(file_set: FileSet) -> Iterator[Found]:
     for found in file_set.walk():
-        if found.is_file and LEFTOVER.fullmatch(found.place.parts[-1]):
+        if (found.is_file or found.target) and LEFTOVER.fullmatch(found.place.parts[-1]):
             yield found
 
 

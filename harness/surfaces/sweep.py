@@ -75,7 +75,7 @@ class _Sweep:
             self._judge_name(found)
             if found.target:
                 self._judge_link(found)
-            elif found.status and found.is_file and not self._knows(found):
+            elif found.is_file and not self._knows(found):
                 yield found
 
     def _knows(self, found: Found) -> bool:
@@ -129,8 +129,9 @@ class _Sweep:
         shown = self._files.shown(seen.place)
         for part, why in seen.gaps:
             self._gaps[FileGap(f"{shown}{part}", why)] = None
-        if seen.hits:
-            kept = self._files.roots[seen.place.root].kind is FileKind.MEDIA
+        kept = self._files.roots[seen.place.root].kind is FileKind.MEDIA
+        # What is a log by any of its names is one, and is to be masked.
+        if seen.hits and not (kept and key in self._marked):
             self._marked[key] = found
             self._traces[key] = [
                 _trace(f"{shown}{part}", forms, kept=kept) for part, forms in seen.hits.items()

@@ -30,16 +30,15 @@ _BROKEN: Final = (
     zlib.error,
     lzma.LZMAError,
     EOFError,
-    UnicodeError,
     struct.error,
     ValueError,
 )
+"""What the library raises over damage: also an offset before the beginning."""
 _UTF_8: Final = 0x800
 _DESCRIPTOR: Final = 0x8
 _DESCRIPTOR_BYTES: Final = (0, 12, 16, 20, 24)
 _LOCAL_BYTES: Final = 30
 _ZIP64: Final = 1
-"""What the library raises over damage: also an offset before the beginning."""
 _BROKEN_ERRNOS: Final = (None, errno.EINVAL)
 """Of errors of the system: bzip2's own has no number, and such an offset in a file this one."""
 
@@ -125,7 +124,7 @@ def _descriptor_bytes(file: BinaryIO, at: int) -> int:
     file.seek(at)
     behind = file.read(max(_DESCRIPTOR_BYTES) + 4)
     for size in _DESCRIPTOR_BYTES:
-        if behind[size : size + 4] in (b"PK\x03\x04", b"PK\x01\x02", b"PK\x06\x06"):
+        if behind[size : size + 4] in (b"PK\x03\x04", b"PK\x01\x02"):
             return size
     return 0
 

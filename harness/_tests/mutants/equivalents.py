@@ -341,6 +341,13 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
             "not matcher.candidate(data)"
         ),
     ): _FILTER,
+    (
+        Operator.TERM,
+        (
+            "surfaces.rewrite:_Masking._old: masks.candidate(data) of masks and "
+            "masks.candidate(data)"
+        ),
+    ): _FILTER,
     (Operator.ALWAYS, "surfaces.rewrite:_Comparing.content: if suspect"): _FILTER,
     (Operator.ALWAYS, "surfaces.rewrite:_Comparing._old: if matcher.candidate(data)"): _FILTER,
     (
@@ -398,6 +405,10 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
         Operator.ALWAYS,
         "surfaces.sweep:_Sweep._judge_name: if found.target",
     ): "in no target nothing is found",
+    (
+        Operator.TERM,
+        "surfaces.sweep:_Sweep._knows: found.status is None of known is None or found.status is None",
+    ): "asked for the type checker: only files whose status is known are asked about",
     (
         Operator.TERM,
         "surfaces.fileset:_reason: 0 of error.errno or 0",

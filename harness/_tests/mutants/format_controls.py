@@ -85,7 +85,8 @@ def _is_told(case: FileCase, folder: Path) -> None:
 # --- compressed streams ---------------------------------------------------------------------
 
 
-def _packed(codec: Codec, data: bytes) -> bytes:
+def as_packed(codec: Codec, data: bytes) -> bytes:
+    """Return data packed as we pack it."""
     sink = io.BytesIO()
     packer = Packer(sink, codec, _head().encode(b"", b"", b"") if codec is GZIP else b"")
     for at in range(0, len(data), 1000):
@@ -113,23 +114,25 @@ _UNPACK: Final[dict[str, Callable[[bytes], Any]]] = {
 
 def _what_is_packed_is_unpacked(codec: Codec) -> None:
     """What we pack is read by others and by us, in one member and in several."""
-    assert _UNPACK[codec.name](_packed(codec, TEXT)) == TEXT
-    packed = _packed(codec, TEXT) + _packed(codec, b"") + _packed(codec, b"two") + bytes(70_000)
+    assert _UNPACK[codec.name](as_packed(codec, TEXT)) == TEXT
+    packed = (
+        as_packed(codec, TEXT) + as_packed(codec, b"") + as_packed(codec, b"two") + bytes(70_000)
+    )
     for size in (1, 7, 1 << 20):
         chunks = list(_chunks(codec, packed, size))
         assert b"".join(chunks) == TEXT + b"two"
         assert all(chunks)
     assert codec_of(packed[:9]) is codec
-    assert b"".join(_chunks(codec, _packed(codec, TEXT) + bytes(5))) == TEXT
+    assert b"".join(_chunks(codec, as_packed(codec, TEXT) + bytes(5))) == TEXT
 
 
 def _what_is_damaged_is_told(codec: Codec) -> None:
     """What breaks off, is flipped, or has something behind, is told; what came before is given."""
-    packed = _packed(codec, TEXT)
+    packed = as_packed(codec, TEXT)
     for broken, why in (
         (packed[: len(packed) // 2], "breaks off"),
         (packed[:-1], "breaks off"),
-        (packed + _packed(codec, b"two")[:-1], "breaks off"),
+        (packed + as_packed(codec, b"two")[:-1], "breaks off"),
         (faults.flipped_inside(packed), "damaged"),
         (faults.garbage_behind(packed), "behind its end"),
         (packed + bytes(9) + b"rest", "behind its end"),
@@ -144,7 +147,7 @@ def _what_is_damaged_is_told(codec: Codec) -> None:
 
 def _no_more_is_held_than_needed(codec: Codec) -> None:
     """However much a stream unpacks to, it is unpacked piece by piece, as it is read."""
-    packed = _packed(codec, _ZEROS)
+    packed = as_packed(codec, _ZEROS)
     given = 0
     for chunk in _chunks(codec, packed, 8):
         assert len(chunk) <= 256 << 10
@@ -161,7 +164,7 @@ _CLAIMS_OF_A_CODEC: Final = (
 
 def _input_is_taken_when_it_is_needed() -> None:
     """While there is something left to be unpacked, nothing more is read."""
-    packed = _packed(XZ, bytes(16 << 20))
+    packed = as_packed(XZ, bytes(16 << 20))
     taken = 0
 
     def counted() -> Iterator[bytes]:
@@ -231,7 +234,8 @@ def walked(data: bytes, limit_bytes: int = _LARGE, *, as_file: bool = True) -> _
     return reader
 
 
-def _written(data: bytes, limit_bytes: int = _LARGE) -> bytes:
+def as_written(data: bytes, limit_bytes: int = _LARGE) -> bytes:
+    """Return a file as it is written again, in capitals."""
     file = io.BytesIO(data)
     source = Source(iter(lambda: file.read(4096), b""), file)
     with tempfile.TemporaryFile() as sink:
@@ -266,9 +270,9 @@ def _too_much_is_not_unpacked() -> None:
         assert not walked(data, 2000).gaps
         (gap,) = walked(data, 1999).gaps
         assert "unpacks to so much more" in gap[1]
-        _written(data, 2000)
+        as_written(data, 2000)
         with pytest.raises(SurfaceError, match="unpacks to so much more"):
-            _written(data, 1999)
+            as_written(data, 1999)
 
 
 def _what_cannot_be_read_is_not_written() -> None:
@@ -279,20 +283,20 @@ def _what_cannot_be_read_is_not_written() -> None:
         assert [where for where, _ in seen.gaps] == [" > b.gz"]
         assert [where for where, _ in seen.contents] == [" > a", " > c"]
         with pytest.raises(SurfaceError, match="breaks off"):
-            _written(pack(broken))
+            as_written(pack(broken))
 
 
 def _an_archive_is_written_as_it_was() -> None:
     """Only contents and names are changed, and whatever else an archive has is kept."""
     for pack, read in ((gzip.compress, gzip.decompress), (bz2.compress, bz2.decompress)):
-        assert read(_written(pack(TEXT))) == TEXT.upper()
-    assert lzma.decompress(_written(lzma.compress(TEXT))) == TEXT.upper()
+        assert read(as_written(pack(TEXT))) == TEXT.upper()
+    assert lzma.decompress(as_written(lzma.compress(TEXT))) == TEXT.upper()
     stored = io.BytesIO()
     with gzip.GzipFile("web.txt", "wb", fileobj=stored, mtime=77) as one:
         one.write(TEXT)
-    assert gzip_head(_written(stored.getvalue())).name == b"WEB.TXT"
+    assert gzip_head(as_written(stored.getvalue())).name == b"WEB.TXT"
     nested = as_zip({"in.tgz": gzip.compress(as_tar({"x.zip": as_zip({"y": b"deep" * 9})}))})
-    (content,) = walked(_written(nested)).contents
+    (content,) = walked(as_written(nested)).contents
     assert content == (" > IN.TGZ > X.ZIP > Y", b"DEEP" * 9)
 
 
@@ -345,7 +349,7 @@ def _a_tar_is_kept() -> None:
             if "pax_headers" in extra:
                 size = len(gzip.compress(TEXT))
                 old = _tar(kind, pax_headers={"comment": "who", "size": str(size)})
-            new = _written(old)
+            new = as_written(old)
             assert _members(new) == _members(old)
             assert len(new) % 10_240 == 0
             assert new.endswith(bytes(1024))
@@ -367,7 +371,7 @@ def _each_name_in_a_tar_is_read_once() -> None:
         archive.addfile(link)
     names = [one for _, one in walked(stream.getvalue()).names]
     assert names == [b"link", _LONG.encode(), b"for " + BYTES]
-    written = _written(stream.getvalue())
+    written = as_written(stream.getvalue())
     with tarfile.open(fileobj=io.BytesIO(written)) as made:
         (one,) = made.getmembers()
     assert (one.name, one.linkname) == ("LINK", _LONG.upper())
@@ -385,7 +389,7 @@ def _a_broken_tar_is_told() -> None:
     ):
         assert any(why in told for _, told in walked(broken).gaps)
         with pytest.raises(BrokenError, match=why):
-            _written(broken)
+            as_written(broken)
     assert not walked(whole + bytes(20_480)).gaps
 
 
@@ -403,7 +407,7 @@ def _a_sparse_member_is_not_written() -> None:
     (content,) = walked(archive).contents
     assert content[1].startswith(NOBODYS)
     with pytest.raises(SurfaceError, match="sparse"):
-        _written(archive)
+        as_written(archive)
 
 
 def _a_member_of_an_unknown_kind_is_read() -> None:
@@ -416,7 +420,7 @@ def _a_member_of_an_unknown_kind_is_read() -> None:
         archive += block + TEXT + bytes(-len(TEXT) % 512)
     archive += bytes(1024)
     assert [content for _, content in walked(archive).contents] == [TEXT, TEXT]
-    again = walked(_written(archive))
+    again = walked(as_written(archive))
     assert [content for _, content in again.contents] == [TEXT.upper()] * 2
 
 
@@ -470,15 +474,15 @@ def _entries(data: bytes) -> list[tuple[Any, ...]]:
 def _a_zip_is_kept() -> None:
     """Members packed by any method, their comments, times and modes, and the archive's own."""
     old = _zip(*_METHODS, comment=b"of all")
-    assert _entries(_written(old)) == _entries(old)
+    assert _entries(as_written(old)) == _entries(old)
     seen = walked(old)
     assert [one for _, one in seen.names][:2] == [b"of all", b"web-0.log"]
     assert sorted(one for _, one in seen.names)[:4] == [b"of 0", b"of 12", b"of 14", b"of 8"]
     assert [content for _, content in seen.contents] == 4 * [TEXT]
-    assert _entries(gzip.decompress(_written(gzip.compress(old)))) == _entries(old)
+    assert _entries(gzip.decompress(as_written(gzip.compress(old)))) == _entries(old)
     empty = _zip(comment=b"for " + BYTES)
     assert walked(empty).names == [("", b"for " + BYTES)]
-    assert _entries(_written(empty)) == [(b"FOR " + BYTES,)]
+    assert _entries(as_written(empty)) == [(b"FOR " + BYTES,)]
 
 
 class _NoMemory(io.BytesIO):
@@ -493,7 +497,7 @@ def _a_zip_is_not_held_in_memory() -> None:
     old = _zip(*_METHODS)
     with mock.patch.object(zip_format, "io", mock.Mock(BytesIO=_NoMemory)):
         assert len(walked(old).contents) == len(_METHODS)
-        assert _written(old)
+        assert as_written(old)
     inside = gzip.compress(old)
     assert len(walked(inside).contents) == len(_METHODS)
     with mock.patch.object(zip_format, "_IN_MEMORY_BYTES", len(old) - 1):
@@ -517,7 +521,7 @@ def _a_broken_zip_is_told() -> None:
             assert "damaged" in why
             assert seen.contents[-1] == (f" > web-{last}.log", TEXT)
             with pytest.raises(BrokenError):
-                _written(broken)
+                as_written(broken)
     short = bytearray(_zip(zipfile.ZIP_STORED))
     central = short.index(b"PK\x01\x02")
     for at in (central + 20, central + 24):
@@ -558,7 +562,7 @@ def _a_zip_that_nobody_can_look_into_is_told() -> None:
         assert where == " > a"
         assert why in told
         with pytest.raises(SurfaceError, match=why):
-            _written(made)
+            as_written(made)
     assert zip_format.is_zip(plain)
     assert not zip_format.is_zip(TEXT)
 
@@ -595,7 +599,7 @@ def _copies_of_every_format_are_masked(folder: Path) -> None:
         "a.gz": (gzip.compress, gzip.decompress),
         "a.bz2": (bz2.compress, bz2.decompress),
         "a.xz": (lzma.compress, lzma.decompress),
-        "a.zst": (partial(_packed, ZSTD), _UNPACK["zstd"]),
+        "a.zst": (partial(as_packed, ZSTD), _UNPACK["zstd"]),
     }
     for name, (pack, _) in packs.items():
         (folder / name).write_bytes(pack(TEXT))

@@ -20,8 +20,10 @@ from harness._tests.mutants.file_erasure_controls import file_erasure_controls
 from harness._tests.mutants.file_judge_controls import file_judge_controls
 from harness._tests.mutants.fitting_controls import fitting_controls
 from harness._tests.mutants.format_controls import format_controls
+from harness._tests.mutants.hidden_controls import hidden_controls
 from harness._tests.mutants.journal_controls import journal_controls
 from harness._tests.mutants.judge_controls import judge_controls
+from harness._tests.mutants.listing_controls import listing_controls
 from harness._tests.mutants.live_controls import live_controls
 from harness._tests.mutants.live_fault_controls import live_fault_controls
 from harness._tests.mutants.live_judge_controls import live_judge_controls
@@ -29,6 +31,7 @@ from harness._tests.mutants.passage_controls import passage_controls
 from harness._tests.mutants.proof_controls import proof_controls
 from harness._tests.mutants.recognition_controls import recognition_controls
 from harness._tests.mutants.resume_controls import resume_controls
+from harness._tests.mutants.rival_controls import rival_controls
 from harness._tests.mutants.scrub_controls import scrub_controls
 from harness._tests.mutants.search_controls import search_controls
 from harness._tests.mutants.step_controls import step_controls
@@ -53,8 +56,11 @@ def pure_controls() -> list[Control]:
         *file_judge_controls(),
         *passage_controls(),
         *format_controls(),
+        *hidden_controls(),
         *scrub_controls(),
+        *rival_controls(),
         *search_controls(),
+        *listing_controls(),
         *file_erasure_controls(),
         *adopted_file_controls(),
         *live_controls(),

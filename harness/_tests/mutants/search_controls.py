@@ -87,7 +87,7 @@ def _everything_below_is_listed(folder: Path) -> None:
     status = (folder / "a.log").stat()
     assert found["a.log"].key == status.st_dev << 64 | status.st_ino
     lost = Found(place("lost"), None)
-    assert (lost.key, lost.size_bytes, lost.is_file) == (-1, 0, False)
+    assert (lost.key, lost.size_bytes, lost.is_file, lost.names) == (-1, 0, False, 0)
 
 
 def _what_cannot_be_listed_is_told(folder: Path) -> None:
