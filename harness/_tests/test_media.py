@@ -452,7 +452,7 @@ def test_a_hard_link_elsewhere_is_said(bed: Bed, tmp_path: Path) -> None:
     removed = bed.removed()
     assert removed.removed == 3
     why = "its content has another name (a hard link), and stays there: find it and decide"
-    assert removed.left == (FileGap(f"media/shared/{MINE}", why),)
+    assert removed.left == (FileGap(f"media/shared/{MINE}", why, lasting=True),)
     assert there(bed) == {"nobodys.jpg"}
 
 
