@@ -1,4 +1,4 @@
-"""db.env and WA_DB_* -> one frozen RunConfig: how a store set is reached.
+"""db.env and WA_DB_* -> one frozen RunConfig, WA_WEB_* -> one WebappConfig: how to reach them.
 
 The client's own configuration file is the only one there is, so that what the client talks
 to is what the harness talks to; disposable servers are reached through the same door.
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from dotenv.parser import parse_stream
 
@@ -32,6 +33,9 @@ VARIABLES: Final = (
     "WA_DB_SSL_KEY",
     "WA_DB_SSL_VERIFY",
 )
+WEBAPP_VARIABLES: Final = ("WA_WEB_USERNAME", "WA_WEB_PASSWORD")
+"""Names of our own choosing: the credentials come from the environment, and from nowhere else."""
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _LONGEST_PREFIX: Final = 40
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"0", "false", "no", "off"})
@@ -63,6 +67,54 @@ class RunConfig:
     def database(self, store: str) -> str:
         """Return the database's name on the server: the prefix and the name, no separator."""
         return self.prefix + store
+
+
+@dataclass(frozen=True, slots=True)
+class WebappConfig:
+    """How to reach the client's API: `url` has neither a path nor credentials in it.
+
+    `ca` is a file of certificates to trust beside the system's own.
+    """
+
+    url: str
+    username: str
+    password: Secret
+    ca: Path | None = None
+
+
+def webapp_from_variables(url: str, ca: Path | None, variables: Mapping[str, str]) -> WebappConfig:
+    """Return how to reach the Webapp at a URL.
+
+    Raises:
+        ConfigError: The URL, the CA file or a variable cannot be used; one sentence.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ConfigError("--webapp-url is not a URL: give https://HOST:PORT.") from None
+    if parts.scheme not in {"https", "http"} or not host:
+        raise ConfigError("--webapp-url is not a URL of the Webapp: give https://HOST:PORT.")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigError(
+            "--webapp-url takes https://HOST:PORT and nothing else: credentials come from "
+            f"{' and '.join(WEBAPP_VARIABLES)} in the environment."
+        )
+    if parts.path.rstrip("/") not in {"", "/v1"}:
+        raise ConfigError("--webapp-url has a path: give https://HOST:PORT alone.")
+    if parts.scheme == "http" and host not in _LOOPBACK:
+        raise ConfigError(
+            "--webapp-url would send the password in the clear: give https://HOST:PORT, with "
+            "--webapp-ca for a certificate of your own."
+        )
+    if ca is not None and not ca.is_file():
+        raise ConfigError("--webapp-ca names no readable file: give the CA's certificate in PEM.")
+    username, password = (
+        _required(variables, name, "the environment") for name in WEBAPP_VARIABLES
+    )
+    shown = f"[{host}]" if ":" in host else host
+    origin = f"{parts.scheme}://{shown}" + (f":{port}" if port else "")
+    return WebappConfig(origin, username, Secret(password), ca)
 
 
 def read_db_env(path: Path) -> dict[str, str]:

@@ -103,6 +103,23 @@ class SurfaceError(HarnessError):
     """A log folder, a media volume or a file of theirs cannot be searched or changed."""
 
 
+class WebappError(HarnessError):
+    """The client's API answered with an error, or with something that is not its own.
+
+    `code` is the API's own, 0 where it gave none. `started` tells whether what was asked for
+    may have been begun all the same.
+    """
+
+    def __init__(self, message: str, *, code: int = 0, started: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.started = started
+
+
+class WebappUnreachableError(WebappError):
+    """The client's API could not be reached, or the connection was lost half way."""
+
+
 class MaintenanceError(HarnessError):
     """Logs could not be rotated or cleaned up; the lines are there, the message has the way out."""
 

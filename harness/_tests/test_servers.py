@@ -86,10 +86,11 @@ def commons() -> Iterator[Path]:
     """A folder that an ordinary user can reach, with the harness and a Python to run it."""
     folder = Path(tempfile.mkdtemp(prefix="commons-", dir="/tmp"))
     folder.chmod(0o755)
-    for part in ("harness/__init__.py", "harness/errors.py", "harness/model.py"):
+    for part in ("harness/__init__.py", "harness/errors.py"):
         (folder / "harness").mkdir(exist_ok=True)
         shutil.copy(REPOSITORY / part, folder / part)
-    shutil.copytree(REPOSITORY / "harness/servers", folder / "harness/servers")
+    for part in ("harness/model", "harness/servers"):
+        shutil.copytree(REPOSITORY / part, folder / part)
     shutil.copytree(ENGINES, folder / "fixtures/engines")
     yield folder
     set_modes(folder, add=0o700)

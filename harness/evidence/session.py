@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     from harness.redaction import Redactor
 
-Mode = Literal["verify", "preflight", "rehearse", "audit", "live"]
+Mode = Literal["verify", "gate", "preflight", "rehearse", "audit", "live"]
 
 _FOLDER_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
 # Consonants only: neither a word nor a digit run can come out.
 _LETTERS: Final = "bcdfghjkmnpqrstvwxz"
 SESSION_NAME: Final = re.compile(
-    r"[0-9]{8}T[0-9]{6}Z-(?:verify|preflight|rehearse|audit|live)-[a-z]{8}"
+    r"[0-9]{8}T[0-9]{6}Z-(?:verify|gate|preflight|rehearse|audit|live)-[a-z]{8}"
 )
 _PROBE_SIZE_BYTES: Final = 64 * 1024
 

@@ -1,0 +1,72 @@
+"""The limits of fixtures/gc/policy.toml as frozen values, each with how far it is known."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from harness.errors import MaintenanceError
+from harness.maintenance.policy import Known
+
+FILE: Final = Path(__file__).resolve().parents[2] / "fixtures" / "gc" / "policy.toml"
+_FORMAT: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class GcPolicy:
+    """Limits of garbage collection and of the upgrade gate; see the file for each.
+
+    `known` tells how far each is known, by section and name, such as ``traffic.quiet_per_s``.
+    """
+
+    large_rows: int
+    repeat_rows: int
+    api_driven_per_s: float
+    every_h: float
+    quiet_per_s: float
+    window_s: float
+    pending_callbacks_most: int
+    dead_share_most: float
+    disk_free_share_least: float
+    unused_days: float
+    read_column: str
+    older_than_days: float
+    delivered_column: str
+    batch_rows: int
+    known: Mapping[str, Known]
+
+
+def load(path: Path = FILE) -> GcPolicy:
+    """Read the limits.
+
+    Raises:
+        MaintenanceError: The file cannot be read, or lacks a value or its mark.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        if document.pop("format") != _FORMAT:
+            raise MaintenanceError(f"{path.name} is of another format: write format = {_FORMAT}.")
+        entries = {
+            (section, name): entry
+            for section, names in document.items()
+            for name, entry in names.items()
+        }
+        return GcPolicy(
+            **{name: entry["value"] for (_, name), entry in entries.items()},
+            known={
+                f"{section}.{name}": Known(str(entry["known"]))
+                for (section, name), entry in entries.items()
+            },
+        )
+    except OSError as error:
+        raise MaintenanceError(
+            f"The limits {path.name} cannot be read ({error.strerror}): mend the path."
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MaintenanceError(
+            f"{path.name} does not have the limits of garbage collection ({error}): write each as "
+            '{ value = …, known = "confirmed" | "inferred" | "not-found" }, as the fixture does.'
+        ) from None
