@@ -204,10 +204,15 @@ class Webapp:
 
     def _not_let_in(self, trouble: Trouble) -> Trouble:
         """Tell a password that must first be changed from a wrong one, and both from the rest."""
-        refused = trouble.is_unauthorized or trouble.code == sentences.DENIED
+        denied = trouble.code == sentences.DENIED
         given = (self._config.username, self._config.password.reveal())
+        refused = denied or trouble.is_unauthorized
         if trouble.code == sentences.PARAMETER_MISSING or (refused and given == _DEFAULT):
             return replace(trouble, sentence=sentences.DEFAULT_IN_FORCE)
+        if denied:
+            # Nothing was found about the code for a first login; 1005 is listed for wrong
+            # credentials too.
+            return replace(trouble, sentence=sentences.DENIED_AT_LOGIN)
         if refused:
             return replace(trouble, sentence=sentences.WRONG_CREDENTIALS)
         return trouble

@@ -90,6 +90,10 @@ DEFAULT_IN_FORCE: Final = (
     "The Webapp wants its default password changed first, which the harness never does: log in "
     "once with a new password by yourself, and give it in WA_WEB_PASSWORD."
 )
+DENIED_AT_LOGIN: Final = (
+    "The Webapp denies the login (1005): mend WA_WEB_USERNAME and WA_WEB_PASSWORD, or, where its "
+    "default password is still in force, log in once with a new one by yourself."
+)
 EXPIRED_AT_ONCE: Final = (
     "The Webapp refused a token that it had given a moment before: look whether its clock is "
     "right, and whether several Webapps behind one address share their database."
