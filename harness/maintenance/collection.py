@@ -56,6 +56,7 @@ def collect(  # noqa: PLR0913  # each is one thing to decide
     garbage: Garbage,
     completion: Completion,
     bounds: Bounds,
+    *,
     check: Check = nothing,
 ) -> Collected:
     """Collect garbage until it is complete, or a bound is reached.
@@ -89,9 +90,8 @@ class _Collecting:
     def record(self, run: str) -> Collected:
         at, rows_before = clock.now(), self._rows()
         deleted: list[int] = []
-        repeats = (
-            self._garbage is Garbage.MESSAGES and (rows_before or 0) > self._bounds.repeat_rows
-        )
+        is_large = (rows_before or 0) > self._bounds.repeat_rows
+        repeats = self._garbage is Garbage.MESSAGES and is_large
         while True:
             ended = self._once()
             deleted += [one.deleted for one in ended.nodes if one.deleted is not None]
@@ -121,6 +121,8 @@ class _Collecting:
         if trouble and not trouble.started:
             return Ended((), complete=False, confirmed=False, why=str(trouble), over=True)
         self._times += 1
+        if not nodes:
+            return Ended((), complete=False, confirmed=False, why=str(trouble), over=True)
         ended = self._completion.wait(self._garbage, nodes, self._until, self._check)
         if trouble and not ended.confirmed:
             # Counts that are at rest say nothing where it is not known to have begun.
@@ -130,7 +132,8 @@ class _Collecting:
     def _started(self) -> tuple[tuple[str, ...], WebappError | None]:
         """Return the Coreapps that it has begun on, and what was the matter with that.
 
-        Of one that may have been begun the answer is not known: it is waited for on all of them.
+        Of one that may have been begun the answer is not known: it is waited for on all of them,
+        where that is known.
         """
         while True:
             self._check()
@@ -147,13 +150,13 @@ class _Collecting:
             pause(self._bounds.busy_every_s, self._check)
 
     def _coreapps(self) -> tuple[str, ...]:
+        if self._garbage is Garbage.MEDIA:
+            return ("",)  # The leader's alone, whichever that is.
         try:
             nodes = self._webapp.health()
         except WebappError:
-            return ("",)
-        # Media is the leader's alone, which is not told.
-        names = tuple(node.name for node in nodes if node.role == _COREAPP)
-        return names if names and self._garbage is Garbage.MESSAGES else ("",)
+            return ()
+        return tuple(node.name for node in nodes if node.role == _COREAPP or not node.name)
 
     def _rows(self) -> int | None:
         try:

@@ -1,7 +1,7 @@
 """Mark inbound messages read, which lets the client collect more of them.
 
-It changes what the business's own people see as unread, and asks the client to tell the sender:
-so it is asked for explicitly, apart from collecting. A message's id has a phone number inside it,
+It changes what the senders and the business's own people see as read: so it is asked for
+explicitly, apart from collecting. A message's id has a phone number inside it,
 and is never told.
 """
 

@@ -169,6 +169,9 @@ class Webapp:
         self, method: str, path: str, body: dict[str, object] | None, *, once: bool
     ) -> dict[str, object] | Trouble:
         until = time.monotonic() + self._timeout_s
+        if once:
+            # A kept connection that has just been closed at the other end looks like a hang-up.
+            self._connection.close()
         if self._token is None and (trouble := self._logged_in(until)):
             return trouble
         outcome = self._persistent(lambda: self._authorized(method, path, body), until, once=once)

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum, auto
-from http.client import HTTPException
+from http.client import BadStatusLine, HTTPException, LineTooLong, UnknownProtocol
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,6 +52,7 @@ class Loss(Enum):
     TIMED_OUT = auto()
     HUNG_UP = auto()
     TOO_LARGE = auto()
+    NOT_HTTP = auto()
     NO_TLS = auto()
     CERTIFICATE_EXPIRED = auto()
     CERTIFICATE_NOT_YET_VALID = auto()
@@ -257,6 +258,7 @@ def _loss(error: BaseException, call: _Call) -> Loss:
         ((ssl.SSLEOFError, ssl.SSLZeroReturnError), Loss.HUNG_UP),
         (ssl.SSLError, Loss.NO_TLS),
         (ConnectionError, Loss.HUNG_UP),
+        ((BadStatusLine, LineTooLong, UnknownProtocol), Loss.NOT_HTTP),
     ):
         for cause in causes:
             if isinstance(cause, kinds):

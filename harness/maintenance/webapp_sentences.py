@@ -28,6 +28,9 @@ LOSSES: Final = {
     Loss.TOO_LARGE: (
         "The Webapp's answer is larger than any of its API: check that --webapp-url leads to it."
     ),
+    Loss.NOT_HTTP: (
+        "What answers for the Webapp does not speak HTTP: check scheme and port in --webapp-url."
+    ),
     Loss.NO_TLS: (
         "What answers for the Webapp does not speak TLS as it should: check scheme and port in "
         "--webapp-url."
