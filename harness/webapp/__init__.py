@@ -5,9 +5,11 @@ it removes is a stated policy, and not the vendor's.
 """
 
 from harness.webapp.certificates import Certificate
+from harness.webapp.configured import StandInConfig
+from harness.webapp.coreapps import Collection
 from harness.webapp.faults import Fault
 from harness.webapp.garbage import garbage
-from harness.webapp.stand_in import Asked, Collection, StandIn, StandInConfig
+from harness.webapp.stand_in import Asked, StandIn
 from harness.webapp.standing import standing
 
 __all__ = [

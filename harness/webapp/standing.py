@@ -16,8 +16,9 @@ import uvicorn
 from harness.errors import ServerError
 from harness.webapp import certificates
 from harness.webapp.api import routes
+from harness.webapp.configured import StandInConfig
 from harness.webapp.gateway import Gateway
-from harness.webapp.stand_in import StandIn, StandInConfig
+from harness.webapp.stand_in import StandIn
 
 _LOOK_S: Final = 0.005
 _START_S: Final = 20
