@@ -27,6 +27,7 @@ FLOORS = (
     "plan",
     "witnesses",
     "routines",
+    "webapp",
     "maintenance",
     "surfaces",
     "stores",
