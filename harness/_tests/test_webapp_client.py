@@ -184,10 +184,7 @@ def test_what_was_not_sent_may_be_tried_again(*, sent: bool, passes: bool) -> No
     ],
 )
 def test_a_bad_certificate_is_told_by_kind(
-    tmp_path: Path,
-    kind: Certificate,
-    trusted: bool,
-    sentence: str,
+    tmp_path: Path, *, kind: Certificate, trusted: bool, sentence: str
 ) -> None:
     """Of a certificate that cannot be relied on it is said what is wrong, and the password is not sent."""
     files = certificates.make(tmp_path, kind)
