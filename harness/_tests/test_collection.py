@@ -233,6 +233,28 @@ def test_a_large_one_is_repeated(seeded: StoreSet, run_config: RunConfig) -> Non
     assert (collected.complete, collected.times, collected.why) == (True, 2, "")
 
 
+def test_one_that_cannot_be_repeated() -> None:
+    """Where a repetition is refused, it is incomplete for that reason, and what the last one told stays in the account."""
+    report = {"services": [{"message": {"gc": {"messages_deleted": 2, "status": "failed"}}}]}
+    with serving() as server, Receiver() as receiver, webapp_of(server) as webapp:
+
+        def start(connection: socket.socket) -> None:
+            document({"services": {"message": {"gc": PROCESSING}}})(connection)
+            requests.post(receiver.url, json=report, timeout=5)
+
+        server.answers |= {
+            "/v1/services/message/gc": [start, refusal(1011, 500)],
+            "/v1/stats/db": [
+                document({"stats": {"db": {"db_messages": {"data": [{"value": 9}]}}}})
+            ],
+        }
+        bounds = Bounds(20, repeat_rows=8)
+        collected = collect(webapp, "r", Garbage.MESSAGES, ByWebhook(receiver), bounds)
+    assert (collected.complete, collected.times, collected.deleted) == (False, 1, 2)
+    assert collected.nodes == (NodeCollection("", FAILED, 2),)
+    assert "not ready (1011)" in collected.why
+
+
 @one_engine
 @pytest.mark.parametrize(("repeat_rows", "times"), [(READ, 3), (READ + UNREAD, 1)])
 def test_it_is_repeated_so_often(

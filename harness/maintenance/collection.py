@@ -90,11 +90,14 @@ class _Collecting:
     def record(self, run: str) -> Collected:
         at, rows_before = clock.now(), self._rows()
         deleted: list[int] = []
+        ended = Ended((), complete=False, confirmed=False)
         is_large = (rows_before or 0) > self._bounds.repeat_rows
         repeats = self._garbage is Garbage.MESSAGES and is_large
         while True:
-            ended = self._once()
-            deleted += [one.deleted for one in ended.nodes if one.deleted is not None]
+            again = self._once()
+            # One that did not begin takes nothing away from what the last one told.
+            ended = replace(again, nodes=again.nodes or ended.nodes)
+            deleted += [one.deleted for one in again.nodes if one.deleted is not None]
             last = not repeats or self._times >= self._bounds.times_most
             if ended.complete or ended.over or last:
                 break
