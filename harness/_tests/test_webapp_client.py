@@ -258,6 +258,7 @@ def test_one_login_serves(server: Bytes) -> None:
     webapp.health()
     assert server.count("POST /v1/users/login") == 1
     assert b"Authorization: Basic b3BlcmF0b3I6cMOkNTUtV29yZC03N2Mx\r\n" in server.heads[0]
+    assert b"Accept-Encoding: identity\r\n" in server.heads[0]
     assert server.bodies[0] == b""
 
 
@@ -335,7 +336,17 @@ def test_several_coreapps(server: Bytes) -> None:
             )
         ],
         "/v1/stats/db": [
-            document({"stats": {"db": {"m:0": {"db_messages": gauge, "db_new": "?"}, "a:1": {}}}})
+            document(
+                {
+                    "stats": {
+                        "db": {
+                            "m:0": {"db_messages": gauge, "db_new": "?"},
+                            "a:1": {},
+                            "b:2": {"db_messages": {"data": [{"value": 8}]}},
+                        }
+                    }
+                }
+            )
         ],
         "/v1/support": [
             document(
@@ -354,7 +365,7 @@ def test_several_coreapps(server: Bytes) -> None:
     webapp = reached(server.url)
     assert webapp.start(Garbage.MESSAGES) == ("a:1", "b:2")
     assert webapp.health() == (ClientNode("b:2", "connected", "coreapp"), ClientNode("m:0", ""))
-    assert webapp.statistics() == Statistics(42, None, None, None, None)
+    assert webapp.statistics() == Statistics(50, None, None, None, None)
     assert webapp.support() == (ClientSupport("a:1", "PGSQL", (("axolotl", 1), ("message", 7))),)
     assert webapp.version == "v2.45.1"
 

@@ -136,7 +136,7 @@ def test_each_once(receiver: Receiver) -> None:
         receiver,
         told(node="a:1", messages_deleted=1),
         told(node="a:1", messages_deleted=1),
-        told("media", items_deleted=9),
+        told("media", items_deleted=9, node="b:2"),
         told(node="b:2", messages_deleted=2),
         nodes=("a:1", "b:2"),
     )

@@ -56,6 +56,7 @@ CASES = (
     Case("busy", refusal(1015, 429), "(1015)", 1015, put_asked=2, get_asked=2),
     Case("overloaded", refusal(1016, 503), "(1016)", 1016, put_asked=2, get_asked=2),
     Case("unknown code", refusal(4711, 500), "not documented (4711)", 4711, started=True),
+    Case("unknown code, 503", refusal(4711, 503), "(4711)", 4711, started=True, get_asked=2),
     Case("no code", document({"errors": [{"title": SAID}]}, 500), "(0)", started=True),
     Case("a list of no objects", document({"errors": SAID}, 500), "(0)", started=True),
     Case("page of a proxy", answer(502, PAGE), "A page came instead of JSON", started=True),

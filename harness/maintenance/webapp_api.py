@@ -179,7 +179,6 @@ class Webapp:
             return trouble
         outcome = self._persistent(lambda: self._authorized(method, path, body), until, once=once)
         if isinstance(outcome, Trouble) and outcome.is_unauthorized:
-            self._token = None
             return replace(outcome, sentence=sentences.EXPIRED_AT_ONCE)
         return outcome
 
