@@ -13,14 +13,16 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 from harness.errors import HarnessError, RefusalError
+from harness.evidence import last_collection
 from harness.evidence.session import Session
 from harness.evidence.verdict import Rows, Scope
 from harness.file_erasure import look_at
+from harness.gate import require_quiet
 from harness.identity import WaId
 from harness.journal import NAME, Journal, Progress
 from harness.judge import judge, runs_of
 from harness.live import CASE, Guard
-from harness.maintenance import schedule
+from harness.maintenance import gc_policy, schedule
 from harness.model import (
     Erased,
     History,
@@ -36,6 +38,8 @@ from harness.plugin.recorded import Recorded
 from harness.preflight import Preflight, Purpose, look
 from harness.redaction import Redactor
 from harness.stores import StoreSet, connect
+from harness.stores.server import identity_of
+from harness.stores.weight import sent_per_s
 from harness.surfaces import FileKind
 
 
@@ -81,6 +85,8 @@ class LiveStage:
             self.redactor.register_number(number)
         for password in self.request.file.passwords if self.request.file else ():
             self.redactor.register_secret(password)
+        if self.request.webapp:
+            self.redactor.register_secret(self.request.webapp.config.password)
 
     # --- what scenarios ask for ---------------------------------------------------------------
 
@@ -217,6 +223,7 @@ class LiveStage:
                 refusals = [text for _, seen in self._ready for text in seen.refusals]
                 if refusals:
                     raise RefusalError(" ".join(refusals))
+                self._require_quiet(self._ready[0][0])
             except HarnessError as error:
                 self._refused = error
                 raise
@@ -244,6 +251,19 @@ class LiveStage:
                 name = "preflight-resumed" if self.request.resume else "preflight"
                 self.session.write_json(f"{name}{serial}.json", seen.document())
                 yield store_set, seen
+
+    def _require_quiet(self, store_set: StoreSet) -> None:
+        """Refuse to have garbage collected at a busy time, before anything is erased.
+
+        Raises:
+            RefusalError: It is not the time.
+        """
+        asked = self.request.webapp
+        if not asked or not asked.garbage or asked.any_time:
+            return
+        policy, prefix = gc_policy.load(), store_set.config.prefix
+        last_at = last_collection.last(self.request.reports, identity_of(store_set), prefix)
+        require_quiet(sent_per_s(store_set, policy.window_s), last_at, policy)
 
     def _schedule_warnings(self) -> Iterator[str]:
         """Yield what is wrong with how this host has logs cleaned up, where that is looked at."""
