@@ -239,8 +239,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if outcome is None or outcome.stage.mode is Mode.VERIFY:
         return
     if outcome.deselected or not session.items:
+        option = "--upgrade-gate" if outcome.stage.mode is Mode.GATE else "--live"
         raise pytest.UsageError(
-            f"--live is all or nothing, and something left out {outcome.deselected or 'all'} "
+            f"{option} is all or nothing, and something left out {outcome.deselected or 'all'} "
             "scenarios (an option of a plugin, PYTEST_ADDOPTS or ALLURE_TESTPLAN_PATH): leave it "
             "away; nothing was touched."
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import BinaryIO
 
 from harness import gate, history
@@ -18,7 +18,18 @@ from harness.gate import Gate
 from harness.judge import judge, runs_of
 from harness.live import CASE, Guard, token
 from harness.maintenance.collecting import made
-from harness.model import Collected, Garbage, History, LogsWeighed, Mode, Record, Weighed
+from harness.model import (
+    ClientSeen,
+    Collected,
+    Garbage,
+    GateOpened,
+    History,
+    LogsWeighed,
+    MarkedRead,
+    Mode,
+    Record,
+    Weighed,
+)
 from harness.plugin import gate_screen
 from harness.plugin.gate_request import GateRequest
 from harness.plugin.live_stage import LiveCase
@@ -133,8 +144,11 @@ class GateStage:
                 self.history.append(fact)
                 history.write(stream, [fact], redactor=self.redactor)
 
-            gate.look(self._gate(store_set, server), record)
-        self._keep_collection(server)
+            try:
+                gate.look(self._gate(store_set, server), record)
+            finally:
+                self.session.write_json("gate.json", _document(self.history))
+                self._keep_collection(server)
 
     def _gate(self, store_set: StoreSet, server: str) -> Gate:
         request, asked = self.request, self.request.webapp
@@ -176,3 +190,19 @@ class GateStage:
             yield
         finally:
             self.durations_s[name] += time.monotonic() - started_s
+
+
+def _document(records: Iterable[Record]) -> dict[str, object]:
+    """Return what was measured, asked and done, in order, as a JSON-like document."""
+    kinds = {
+        GateOpened: "asked",
+        Weighed: "weighed",
+        LogsWeighed: "logs",
+        ClientSeen: "client",
+        MarkedRead: "read",
+        Collected: "collected",
+    }
+    told: dict[str, object] = {"format": 1}
+    for kind, name in kinds.items():
+        told[name] = [asdict(one) for one in records if isinstance(one, kind)]
+    return told

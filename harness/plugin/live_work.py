@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -55,6 +55,13 @@ from harness.surfaces import FileKind
 
 LOCK_WAIT_S: Final = 5.0
 _UNDECLARED: Final = "it is on this server and not in the manifest: treated by default"
+_NEXT_READ: Final[Mapping[type[Record], str]] = {
+    RunOpened: "looking for aliases",
+    Resumed: "looking again",
+    ClosureFrozen: "locating",
+    Collected: "looking once more, after the garbage collection",
+    Scrubbed: "searching the files once more",
+}
 RESUME_WAIT_S: Final = 60.0
 """How long a resumed run waits for the server to let go of the session that was killed."""
 
@@ -382,17 +389,9 @@ def _resumed(run: LiveRun, *, progress: Progress, recorded: History) -> None:
 
 def _phase_after(fact: Record) -> str:
     """Return what is read next, in an operator's words, where a record tells."""
-    if isinstance(fact, RunOpened | Resumed):
-        return "looking for aliases" if isinstance(fact, RunOpened) else "looking again"
-    if isinstance(fact, ClosureFrozen):
-        return "locating"
     if isinstance(fact, FilesObserved):
         return "locating" if fact.moment is Moment.BEFORE else ""
-    if isinstance(fact, Scrubbed):
-        return "searching the files once more"
-    if isinstance(fact, Collected):
-        return "looking once more, after the garbage collection"
     if isinstance(fact, Observed):
         later = {Moment.BEFORE: "checking before the commit", Moment.INSIDE: "last look"}
         return later.get(fact.moment, "")
-    return ""
+    return _NEXT_READ.get(type(fact), "")

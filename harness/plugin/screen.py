@@ -17,6 +17,7 @@ from harness.evidence.comparison import Comparison, Entry
 from harness.evidence.verdict import Grade, Scope
 from harness.judge import runs_of
 from harness.model import Finding, FindingKind, Judgement, Planted, Verdict
+from harness.plugin.figures import COUNTS, rounded
 from harness.plugin.outcome import Concluded
 from harness.surfaces import FileKind, FileSet
 
@@ -76,6 +77,7 @@ _NEXT: Final = {
 _SHOWN_REASONS: Final = 12
 _SHOWN_DIFFERENCES: Final = 12
 _NARROWEST: Final = 80
+_LARGEST_LEGIBLE: Final = 100_000
 
 
 def render(line: Concluded, stage: Stage, *, width: int, colour: bool) -> list[str]:
@@ -128,12 +130,19 @@ def reasons(findings: Iterable[Finding]) -> Table:
     grid.add_column(no_wrap=True)
     ordered = sorted(places.items(), key=lambda entry: (entry[0][0], len(entry[1]), entry[0][1:]))
     for (engine, kind, reason), counts in ordered[:_SHOWN_REASONS]:
-        listed = ", ".join(f"{place} {count}" for place, count in sorted(counts.items()) if place)
+        listed = ", ".join(
+            f"{place} {_shown(count)}" for place, count in sorted(counts.items()) if place
+        )
         told = f"{reason}:\n{listed}" if listed else reason
         grid.add_row(Text(engine or "-", style="bold"), kind, Text(told))
     if len(ordered) > _SHOWN_REASONS:
         grid.add_row("", "", f"and {len(ordered) - _SHOWN_REASONS} more reasons in verdict.json")
     return grid
+
+
+def _shown(count: int) -> str:
+    """Return a count as it stays legible: seven digits in a row would be redacted."""
+    return str(count) if count < _LARGEST_LEGIBLE else rounded(count, COUNTS)
 
 
 def _facts(judgement: Judgement, stage: Stage) -> Iterator[tuple[str, str]]:
