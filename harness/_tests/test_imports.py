@@ -28,6 +28,7 @@ FLOORS = (
     "plan",
     "witnesses",
     "routines",
+    "webapp",
     "maintenance",
     "surfaces",
     "stores",

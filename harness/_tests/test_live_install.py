@@ -17,7 +17,10 @@ from harness.stores import connect, ddl
 
 from .live_bed import REPOSITORY, SUBJECT, Bed, Desk
 
-NOT_THERE = ("hypothesis", "docker", "testcontainers", "harness.servers", "harness.population")
+NOT_THERE = (
+    *("hypothesis", "docker", "testcontainers", "starlette", "uvicorn"),
+    *("harness.servers", "harness.population", "harness.webapp"),
+)
 # Given to pytest by -p: imports of what a live machine lacks fail as they would there.
 BARE = f"""
 import sys
