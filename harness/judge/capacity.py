@@ -225,7 +225,7 @@ def overdue(run: Run) -> Iterator[Finding]:
     last = max((gate.last_collection_at, *complete))
     every = timedelta(hours=gate.collection_every_h)
     now, then = _time(weighed.at), _time(last)
-    if now is not None and then is not None and now - then <= every:
+    if now is not None and then is not None and timedelta(0) <= now - then <= every:
         return
     since = f"since {last}" if then else "at all"
     why = (

@@ -86,7 +86,7 @@ def judge(history: History) -> Judgement:
         verdict=Verdict.worst(*(judgement.verdict for judgement in judgements)),
         findings=_added_up(finding for judgement in judgements for finding in judgement.findings),
         expected=_added_up(finding for judgement in judgements for finding in judgement.expected),
-        subjects=tuple(sorted({run.opened.subject for run in runs})),
+        subjects=tuple(sorted({one for judgement in judgements for one in judgement.subjects})),
         held=any(judgement.held for judgement in judgements),
     )
 
@@ -104,7 +104,7 @@ def judge_run(run: Run) -> Judgement:
             if control
             else tuple(_accepted(run))
         ),
-        subjects=(run.opened.subject,),
+        subjects=(run.opened.subject,) if run.opened.subject else (),
         held=_held(run),
     )
 
