@@ -245,14 +245,12 @@ def _not_automatic(client: _Client) -> Iterator[SettingFault]:
     elif not client.pass_through:
         if client.version < FLIPPED and client.key not in client.settings:
             switch_on = "set pass_through on and restart the Coreapps, or collect through the API"
-        why = (
-            f"off, and nothing is collected automatically: messages are never removed; {switch_on}"
-        )
+        why = f"off, and nothing is collected automatically: messages stay; {switch_on}"
         yield _fault(PASS_THROUGH, SettingRule.GROWS, why)
     elif client.key in client.settings:
         why = (
-            "automatic collection is off: messages that are neither delivered nor read are never "
-            f"removed; {switch_on}"
+            "automatic collection is off: messages that are neither delivered nor read "
+            f"stay; {switch_on}"
         )
         if client.busy is None:
             why += ", unless collection is driven through the API; the rate is not known"
