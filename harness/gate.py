@@ -15,9 +15,10 @@ from typing import Final
 
 from harness.clock import now
 from harness.errors import HarnessError, RefusalError
-from harness.maintenance import log_weight
+from harness.maintenance import policy
 from harness.maintenance.collecting import Collecting
 from harness.maintenance.gc_policy import GcPolicy
+from harness.maintenance.log_weight import weigh_logs
 from harness.manifest import Manifest
 from harness.model import (
     Drifted,
@@ -31,6 +32,7 @@ from harness.model import (
 )
 from harness.run import Recorder
 from harness.stores import StoreSet, drift
+from harness.stores.scales import Limits
 from harness.stores.weight import weigh
 
 CASE: Final = "real stores"
@@ -80,7 +82,7 @@ def look(gate: Gate, record: Recorder) -> None:
                 record(Drifted(gate.run, one.store, one.table, one.column, one.why))
         weighed = _weighed(gate, record, Moment.BEFORE)
         if gate.logs:
-            record(log_weight.weigh_logs(gate.run, gate.logs))
+            record(weigh_logs(gate.run, gate.logs, policy.load()))
         if gate.collecting:
             _ask_client(gate, gate.collecting, weighed, record)
     except _PhaseFailed:
@@ -129,13 +131,18 @@ def require_quiet(sent_per_s: float | None, last_at: str, policy: GcPolicy) -> N
         )
 
 
+def limits_of(policy: GcPolicy) -> Limits:
+    """Return what a weighing is asked by these limits."""
+    return Limits(policy.large_rows, policy.repeat_rows, policy.window_s)
+
+
 def _since(moment: str) -> timedelta:
     return datetime.now(UTC) - datetime.fromisoformat(moment)
 
 
 def _weighed(gate: Gate, record: Recorder, moment: Moment) -> Weighed:
     with _phase(gate, record, "weigh"):
-        weighed = weigh(gate.store_set, gate.run, moment, gate.policy)
+        weighed = weigh(gate.store_set, gate.run, moment, limits_of(gate.policy))
         record(weighed)
         return weighed
 

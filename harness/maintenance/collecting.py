@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from harness.config import WebappConfig
-from harness.maintenance.collection import Bounds, ByStatistics, Completion, collect
+from harness.maintenance.collection import Bounds, collect
+from harness.maintenance.completion import ByStatistics, Check, Completion
 from harness.maintenance.gc_policy import GcPolicy
 from harness.maintenance.reading import mark_read
 from harness.maintenance.webapp_api import Webapp
@@ -29,19 +30,13 @@ class Collecting:
     garbage: tuple[Garbage, ...]
     policy: GcPolicy
     completion: Completion
-    bounds: Bounds
     marks_read: bool = False
-    _done: list[Collected] = field(default_factory=list)
+    ended: list[Collected] = field(default_factory=list)
 
     @property
     def due(self) -> bool:
         """Whether something is still to be asked for."""
-        return len(self._done) < len(self.garbage)
-
-    @property
-    def done(self) -> tuple[Collected, ...]:
-        """What was asked for and ended, one way or the other."""
-        return tuple(self._done)
+        return len(self.ended) < len(self.garbage)
 
     def look(self, run: str, record: Recorder) -> None:
         """Record how the client answers.
@@ -51,9 +46,7 @@ class Collecting:
         """
         record(self.webapp.seen(run))
 
-    def collect(
-        self, run: str, store_set: StoreSet, record: Recorder, check: Callable[[], None]
-    ) -> None:
+    def collect(self, run: str, store_set: StoreSet, record: Recorder, check: Check) -> None:
         """Mark messages read if asked to, and see each collection through to its end.
 
         A collection that fails, or does not end in time, is recorded as such and raises nothing.
@@ -63,17 +56,27 @@ class Collecting:
             store_set: Where unread messages are found.
             record: Takes each record as it is made.
             check: Called again and again; what it raises ends the waiting.
-        """
-        if self.marks_read and not self._done:
-            record(self._marked(run, store_set, check))
-        for garbage in self.garbage[len(self._done) :]:
-            done = collect(self.webapp, run, garbage, self.completion, self.bounds, check=check)
-            self._done.append(done)
-            record(done)
 
-    def _marked(self, run: str, store_set: StoreSet, check: Callable[[], None]) -> MarkedRead:
-        ids: Iterator[str] = unread_ids(store_set, self.policy.read_column)
-        return mark_read(self.webapp, run, ids, check=check)
+        Raises:
+            StoreError: The unread messages cannot be read.
+        """
+        if self.marks_read and not self.ended:
+            record(self._marked(run, store_set, check))
+        for garbage in self.garbage[len(self.ended) :]:
+            ended = collect(self.webapp, run, garbage, self.completion, self._bounds, check=check)
+            self.ended.append(ended)
+            record(ended)
+
+    @property
+    def _bounds(self) -> Bounds:
+        policy = self.policy
+        return Bounds(policy.wait_s, policy.times_most, policy.repeat_rows)
+
+    def _marked(self, run: str, store_set: StoreSet, check: Check) -> MarkedRead:
+        policy = self.policy
+        ids = unread_ids(store_set, policy.read_column)
+        most, per_s = policy.marks_most, policy.marks_per_s
+        return mark_read(self.webapp, run, ids, most=most, per_s=per_s, check=check)
 
 
 def made(
@@ -82,15 +85,18 @@ def made(
     policy: GcPolicy,
     *,
     reads: bool = False,
-    done: Iterable[Collected] = (),
+    ended: Iterable[Collected] = (),
 ) -> Collecting:
     """Return what a real client is asked for; its end is seen in its statistics.
 
-    The webhook, which would tell, is the client's owner's, and is left alone. What was `done`
-    before the session was interrupted is not asked for again.
+    The webhook, which would tell, is the client's owner's, and is left alone. What `ended` before
+    the session was interrupted is not asked for again.
     """
     webapp = Webapp(config)
-    bounds = Bounds(repeat_rows=policy.repeat_rows)
-    return Collecting(
-        webapp, garbage, policy, ByStatistics(webapp), bounds, marks_read=reads, _done=list(done)
+    completion = ByStatistics(
+        webapp,
+        every_s=policy.look_every_s,
+        stable_times=policy.rest_looks,
+        least_s=policy.least_s,
     )
+    return Collecting(webapp, garbage, policy, completion, reads, list(ended))

@@ -11,12 +11,11 @@ import pytest
 from harness import manifest
 from harness.config import RunConfig
 from harness.errors import RefusalError
-from harness.maintenance import gc_policy
 from harness.maintenance.gc_policy import GcPolicy
 from harness.maintenance.settings import parse_version
 from harness.manifest import Manifest
 from harness.plugin import live_request
-from harness.plugin.webapp_request import WebappRequest, read_webapp_request
+from harness.plugin.webapp_request import WebappRequest, read_policy, read_webapp_request
 from harness.surfaces import FileSet
 
 _ELSEWHERE: Final = {
@@ -98,7 +97,7 @@ def read_gate_request(config: pytest.Config, *, narrowed: bool) -> GateRequest:
     return GateRequest(
         config=configs[0],
         manifest=manifest.load(),
-        policy=gc_policy.load(),
+        policy=read_policy(config),
         reports=Path(config.getoption("reports") or config.rootpath / "reports"),
         from_version=_version(config, "from_version"),
         to_version=_version(config, "to_version"),
@@ -131,7 +130,15 @@ def _version(config: pytest.Config, name: str) -> str:
 
 def _lasting(config: pytest.Config) -> list[str]:
     """Return what a gate that follows is given too; what changes anything is not."""
-    names = ("db_env", "log_dir", "webapp_url", "webapp_ca", "from_version", "to_version")
+    names = (
+        "db_env",
+        "log_dir",
+        "webapp_url",
+        "webapp_ca",
+        "gc_policy",
+        "from_version",
+        "to_version",
+    )
     given = ((name, config.getoption(name)) for name in (*names, "reports", "operator", "ticket"))
     return [
         f"--{name.replace('_', '-')}={one}"

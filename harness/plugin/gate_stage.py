@@ -174,7 +174,8 @@ class GateStage:
         """Leave word of a collection, for the gates and runs of the next days."""
         for one in self.history:
             if isinstance(one, Collected) and one.garbage is Garbage.MESSAGES:
-                last_collection.write(self.session, server, self.request.config.prefix, one)
+                prefix = self.request.config.prefix
+                last_collection.write(self.session, one, server=server, prefix=prefix)
 
     @contextmanager
     def _recording(self) -> Iterator[BinaryIO]:

@@ -17,16 +17,17 @@ from harness.evidence import last_collection
 from harness.evidence.session import Session
 from harness.evidence.verdict import Rows, Scope
 from harness.file_erasure import look_at
-from harness.gate import require_quiet
+from harness.gate import limits_of, require_quiet
 from harness.identity import WaId
 from harness.journal import NAME, Journal, Progress
 from harness.judge import judge, runs_of
 from harness.live import CASE, Guard
-from harness.maintenance import gc_policy, schedule
+from harness.maintenance import schedule
 from harness.model import (
     Erased,
     History,
     Mode,
+    Moment,
     Record,
 )
 from harness.plugin import live_screen, screen
@@ -39,7 +40,7 @@ from harness.preflight import Preflight, Purpose, look
 from harness.redaction import Redactor
 from harness.stores import StoreSet, connect
 from harness.stores.server import identity_of
-from harness.stores.weight import sent_per_s
+from harness.stores.weight import weigh
 from harness.surfaces import FileKind
 
 
@@ -261,9 +262,10 @@ class LiveStage:
         asked = self.request.webapp
         if not asked or not asked.garbage or asked.any_time:
             return
-        policy, prefix = gc_policy.load(), store_set.config.prefix
+        policy, prefix = asked.policy, store_set.config.prefix
         last_at = last_collection.last(self.request.reports, identity_of(store_set), prefix)
-        require_quiet(sent_per_s(store_set, policy.window_s), last_at, policy)
+        weighed = weigh(store_set, CASE, Moment.BEFORE, limits_of(policy))
+        require_quiet(weighed.sent_per_s, last_at, policy)
 
     def _schedule_warnings(self) -> Iterator[str]:
         """Yield what is wrong with how this host has logs cleaned up, where that is looked at."""

@@ -22,7 +22,6 @@ from harness.evidence.session import Session
 from harness.identity import Closure, WaId
 from harness.journal import Header, Held, Journal, Progress, mend
 from harness.live import Guard, LiveRun, Mission, require_free, token
-from harness.maintenance import gc_policy
 from harness.maintenance.collecting import Collecting, made
 from harness.manifest import Manifest
 from harness.model import (
@@ -164,17 +163,17 @@ class LiveWork:
         return made(
             asked.config,
             asked.garbage,
-            gc_policy.load(),
+            asked.policy,
             reads=asked.marks_read,
-            done=[one for one in self.history if isinstance(one, Collected)],
+            ended=[one for one in self.history if isinstance(one, Collected)],
         )
 
     def _keep_collections(self, store_set: StoreSet) -> None:
         """Leave word of a collection, for the gates and runs of the next days."""
-        for one in self._collecting.done if self._collecting else ():
+        for one in self._collecting.ended if self._collecting else ():
             if one.garbage is Garbage.MESSAGES:
                 server, prefix = identity_of(store_set), store_set.config.prefix
-                last_collection.write(self.session, server, prefix, one)
+                last_collection.write(self.session, one, server=server, prefix=prefix)
 
     def _folders(self, kind: FileKind) -> tuple[str, ...]:
         return tuple(str(root.path) for root in self.request.files.of_kind(kind))

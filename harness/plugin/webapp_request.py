@@ -11,17 +11,21 @@ import pytest
 
 from harness import config as run_config
 from harness.config import WebappConfig
-from harness.errors import RefusalError
+from harness.errors import MaintenanceError, RefusalError
+from harness.maintenance import gc_policy
+from harness.maintenance.gc_policy import GcPolicy
 from harness.model import Garbage
 
-VALUES: Final = {"webapp_url": "--webapp-url", "webapp_ca": "--webapp-ca"}
+VALUES: Final = {
+    "webapp_url": "--webapp-url",
+    "webapp_ca": "--webapp-ca",
+    "gc_policy": "--gc-policy",
+}
 FLAGS: Final = {
     "run_gc": "--run-gc",
-    "run_media_gc": "--run-media-gc",
     "mark_read": "--mark-read",
     "gc_any_time": "--gc-any-time",
 }
-_GARBAGE: Final = {"run_gc": Garbage.MESSAGES, "run_media_gc": Garbage.MEDIA}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class WebappRequest:
     """
 
     config: WebappConfig
+    policy: GcPolicy
     garbage: tuple[Garbage, ...] = ()
     marks_read: bool = False
     any_time: bool = False
@@ -43,15 +48,28 @@ def add_options(group: pytest.OptionGroup) -> None:
     for name, metavar, text in (
         ("--webapp-url", "URL", "the client's API; credentials from WA_WEB_USERNAME, _PASSWORD"),
         ("--webapp-ca", "FILE", "PEM: the CA that the Webapp's certificate is checked against"),
+        ("--gc-policy", "FILE", "the site's own limits, in place of fixtures/gc/policy.toml"),
     ):
         group.addoption(name, default=None, metavar=metavar, help=text)
     for name, text in (
         ("--run-gc", "have the client collect garbage among its messages, after the erasure"),
-        ("--run-media-gc", "have the client collect unused media too"),
         ("--mark-read", "with --run-gc: first mark every inbound message read"),
         ("--gc-any-time", "with --run-gc: also at a busy time, and twice within a day"),
     ):
         group.addoption(name, action="store_true", help=text)
+
+
+def read_policy(config: pytest.Config) -> GcPolicy:
+    """Return the site's limits, or those of the fixture.
+
+    Raises:
+        RefusalError: The file cannot be used.
+    """
+    given = config.getoption("gc_policy")
+    try:
+        return gc_policy.load(Path(given)) if given else gc_policy.load()
+    except MaintenanceError as error:
+        raise RefusalError(str(error)) from None
 
 
 def read_webapp_request(
@@ -77,9 +95,10 @@ def read_webapp_request(
                 "touched."
             )
         return None
-    garbage = tuple(kind for name, kind in _GARBAGE.items() if given[name])
+    garbage = (Garbage.MESSAGES,) if given["run_gc"] else ()
     for name in ("mark_read", "gc_any_time"):
-        if given[name] and Garbage.MESSAGES not in garbage:
+        if given[name] and not garbage:
             raise RefusalError(f"{FLAGS[name]} goes with --run-gc: add it, or leave both away.")
     reached = run_config.webapp_from_variables(url, Path(ca).resolve() if ca else None, os.environ)
-    return WebappRequest(reached, garbage, given["mark_read"], given["gc_any_time"])
+    policy = read_policy(config)
+    return WebappRequest(reached, policy, garbage, given["mark_read"], given["gc_any_time"])
