@@ -14,7 +14,7 @@ from harness.errors import RefusalError
 from harness.maintenance.gc_policy import GcPolicy
 from harness.maintenance.settings import parse_version
 from harness.manifest import Manifest
-from harness.plugin import live_request
+from harness.plugin import live_request, webapp_request
 from harness.plugin.webapp_request import WebappRequest, read_policy, read_webapp_request
 from harness.surfaces import FileSet
 
@@ -37,6 +37,17 @@ _ELSEWHERE: Final = {
     "wa_id": "--wa-id",
     "wa_id_file": "--wa-id-file",
 }
+# What a gate that follows is given too: what changes anything is not.
+_LASTING: Final = (
+    "db_env",
+    "log_dir",
+    *webapp_request.VALUES,
+    "from_version",
+    "to_version",
+    "reports",
+    "operator",
+    "ticket",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +140,8 @@ def _version(config: pytest.Config, name: str) -> str:
 
 
 def _lasting(config: pytest.Config) -> list[str]:
-    """Return what a gate that follows is given too; what changes anything is not."""
-    names = (
-        "db_env",
-        "log_dir",
-        "webapp_url",
-        "webapp_ca",
-        "gc_policy",
-        "from_version",
-        "to_version",
-    )
-    given = ((name, config.getoption(name)) for name in (*names, "reports", "operator", "ticket"))
+    """Return the options that a gate which follows is given too."""
+    given = ((name, config.getoption(name)) for name in _LASTING)
     return [
         f"--{name.replace('_', '-')}={one}"
         for name, value in given
