@@ -41,7 +41,7 @@ def standing(config: StandInConfig) -> Iterator[StandIn]:
             files = certificates.make(Path(folder), config.tls)
             stand_in.ca = files.ca
         listening = held.enter_context(socket.create_server((_HOST, 0)))
-        server = uvicorn.Server(
+        server = _Server(
             uvicorn.Config(
                 Gateway(stand_in, routes(stand_in)),
                 http="h11",
@@ -60,6 +60,17 @@ def standing(config: StandInConfig) -> Iterator[StandIn]:
         yield stand_in
 
 
+class _Server(uvicorn.Server):
+    """A server that waits for nobody when it stops."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close every connection, whatever is under way on it, and stop."""
+        for connection in list(self.server_state.connections):
+            if connection.transport:
+                connection.transport.abort()
+        await super().shutdown(sockets)
+
+
 @contextmanager
 def _serving(server: uvicorn.Server, listening: socket.socket) -> Iterator[None]:
     thread = threading.Thread(
@@ -74,5 +85,5 @@ def _serving(server: uvicorn.Server, listening: socket.socket) -> Iterator[None]
     try:
         yield
     finally:
-        server.should_exit = server.force_exit = True
+        server.should_exit = True
         thread.join()
