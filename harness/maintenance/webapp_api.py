@@ -169,9 +169,6 @@ class Webapp:
         self, method: str, path: str, body: dict[str, object] | None, *, once: bool
     ) -> dict[str, object] | Trouble:
         until = time.monotonic() + self._timeout_s
-        if once:
-            # A kept connection that has just been closed at the other end looks like a hang-up.
-            self._connection.close()
         if self._token is None and (trouble := self._logged_in(until)):
             return trouble
         outcome = self._persistent(lambda: self._authorized(method, path, body), until, once=once)
@@ -242,6 +239,9 @@ class Webapp:
         return understood(Lost(Loss.TIMED_OUT, sent=False), once=once)
 
     def _attempted(self, request: Request, until: float, *, once: bool) -> dict[str, object]:
+        if once:
+            # A kept connection that has just been closed at the other end looks like a hang-up.
+            self._connection.close()
         outcome = understood(self._connection.exchange(request, until), once=once)
         if isinstance(outcome, Trouble):
             raise TroubleError(outcome)
