@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,7 @@ PROBE = Limits(PROBE_ROWS, 10 * PROBE_ROWS, messages=(STORE, "probe"))
 COLUMNS = ("key_remote_jid", "key_from_me", "key_id", "timestamp")
 SETTLING_S = 30.0
 FIRST = 10**7
+Locking = Callable[[StoreSet, Manifest], AbstractContextManager[None]]
 OF_MESSAGES = "pg_stat_user_tables WHERE relname = 'messages'"
 on_mysql = pytest.mark.parametrize(
     "kind", [EngineKind.MYSQL], indirect=True, ids=str, scope="session"
@@ -311,23 +313,60 @@ def test_a_shared_tablespaces_free_space_is_no_tables(store_set: StoreSet) -> No
 # --- what cannot be seen ------------------------------------------------------------------------
 
 
+LOCK = {
+    EngineKind.MYSQL: ("BEGIN", "LOCK TABLES messages WRITE"),
+    EngineKind.POSTGRES: ("BEGIN", "LOCK TABLE messages IN ACCESS EXCLUSIVE MODE"),
+}
+WAITING = {
+    EngineKind.MYSQL: "SELECT count(*) FROM information_schema.processlist "
+    "WHERE state = 'Waiting for table metadata lock'",
+    EngineKind.POSTGRES: "SELECT count(*) FROM pg_locks WHERE NOT granted",
+}
+
+
 @contextmanager
-def locked(store_set: StoreSet, described: Manifest) -> Iterator[None]:
-    """Have somebody else lock the messages as ALTER TABLE does."""
+def somebody(store_set: StoreSet, described: Manifest) -> Iterator[StoreSet]:
+    """Connect as somebody else."""
     other = connect(store_set.config, [store.name for store in described.stores])
     try:
-        if is_mysql(store_set):
-            other.execute(STORE, "LOCK TABLES messages WRITE")
-        else:
-            other.execute(STORE, "BEGIN")
-            other.execute(STORE, "LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
-        yield
+        yield other
     finally:
         other.close()
 
 
-def test_a_locked_table_does_not_hang_a_weighing(full: StoreSet, described: Manifest) -> None:
-    """Where somebody has locked the messages, all the rest is weighed, and the gap is told."""
+@contextmanager
+def held(store_set: StoreSet, described: Manifest) -> Iterator[None]:
+    """Have somebody else lock the messages as ALTER TABLE does."""
+    with somebody(store_set, described) as other:
+        for sql in LOCK[store_set.config.engine]:
+            other.execute(STORE, sql)
+        yield
+
+
+@contextmanager
+def awaited(store_set: StoreSet, described: Manifest) -> Iterator[None]:
+    """Have somebody else wait for such a lock, behind a reader, and all others behind that."""
+    with somebody(store_set, described) as reader, somebody(store_set, described) as other:
+        reader.execute(STORE, "BEGIN")
+        reader.query(STORE, "SELECT _id FROM messages LIMIT 1")
+        first, second = LOCK[store_set.config.engine]
+        other.execute(STORE, first)
+        waiting = threading.Thread(target=other.execute, args=(STORE, second))
+        waiting.start()
+        try:
+            asked = WAITING[store_set.config.engine]
+            wait_for(lambda: bool(store_set.query(STORE, asked)[0][0]))
+            yield
+        finally:
+            reader.execute(STORE, "ROLLBACK")
+            waiting.join()
+
+
+@pytest.mark.parametrize("locked", [held, awaited])
+def test_a_locked_table_does_not_hang_a_weighing(
+    full: StoreSet, described: Manifest, locked: Locking
+) -> None:
+    """Where somebody has locked the messages, or waits to, all the rest is weighed, and that told."""
     with locked(full, described):
         found = weighed(full, Limits(2900, 10**7))
     assert {(one.store, one.table) for one in found.tables} == set(described.tables)
@@ -336,7 +375,8 @@ def test_a_locked_table_does_not_hang_a_weighing(full: StoreSet, described: Mani
     assert of_table(found).size_bytes > 3000 * 40
     assert found.sent_per_s is None
     assert len([one for one in found.unseen if "locked" in one]) >= 2
-    assert weighed(full, Limits(2900, 10**7)).sent_per_s is not None
+    after = weighed(full, Limits(2900, 10**7))
+    assert (of_table(after).exact, after.sent_per_s, after.unseen) == (True, 0.0, ())
 
 
 @contextmanager
@@ -417,6 +457,21 @@ def test_a_weighing_leaves_a_transaction_alone(full: StoreSet) -> None:
         assert of_table(weighed(full, Limits(3200, 10**7))).rows == 3000
         full.commit()
     assert of_table(weighed(full, Limits(3200, 10**7))).rows == 3500
+
+
+@on_mysql
+def test_a_table_that_cannot_be_opened_is_told(full: StoreSet) -> None:
+    """A table whose file is damaged is a gap with its way out, and the rest is weighed."""
+    damaged = own_file(full).parent / full.databases()[STORE] / "damaged.frm"
+    damaged.write_bytes(b"no table at all")
+    damaged.chmod(0o644)
+    try:
+        found = weighed(full)
+    finally:
+        damaged.unlink()
+    assert [one for one in found.unseen if "messageStore.damaged could not be weighed" in one]
+    assert "damaged" not in {one.table for one in found.tables}
+    assert of_table(found).rows
 
 
 # --- the disk -----------------------------------------------------------------------------------
