@@ -22,7 +22,7 @@ _PACKED: Final = r"(?:\.gz)?"
 _FIELDS: Final = {"stamp": r"\d{8}T\d{6}Z", "serial": r"\d+", "number": r"\d+"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Log:
     """One log that a policy names: when it is rotated, and what its archives are called."""
 

@@ -66,9 +66,10 @@ class MySqlScales:
         for store, database in self._set.databases().items():
             here = {table.name: table for table in tables if table.store == store}
             for name, *row in self._set.query(store, _TABLES, (database,)):
-                if table := here.get(str(name)):
-                    file = f"{_encoded(database)}/{_encoded(table.name)}"
-                    yield from self._estimate(table, row, own=file in own_spaces)
+                # One that cannot be opened is not among those with columns.
+                table = here.get(str(name)) or TableSchema(store, str(name), ())
+                file = f"{_encoded(database)}/{_encoded(table.name)}"
+                yield from self._estimate(table, row, own=file in own_spaces)
 
     def _estimate(self, table: TableSchema, row: Sequence[Any], *, own: bool) -> Iterator[Estimate]:
         engine, rows, data_bytes, index_bytes, free_bytes = row
@@ -128,9 +129,9 @@ class MySqlScales:
         rows = self._first(_LAG)
         if rows:
             return int(rows[0][0])
-        if rows is not None and (status := self._first(_STATUS)):
-            match = _HISTORY.search(str(status[0][-1]))
-            return int(match[1]) if match else None
+        status = self._first(_STATUS)
+        if status and (match := _HISTORY.search(str(status[0][-1]))):
+            return int(match[1])
         self.unseen.append(
             "the purge's lag and the free space of each table could not be seen, which needs the "
             f"privilege PROCESS: GRANT PROCESS ON *.* TO {grantee(self._account())};"
