@@ -243,7 +243,7 @@ def _not_automatic(client: _Client) -> Iterator[SettingFault]:
             )
             yield _remark(PASS_THROUGH, SettingRule.API_DRIVEN, why)
     elif not client.pass_through:
-        if client.version < FLIPPED and client.key not in client.settings:
+        if client.key not in client.settings:  # before v2.29.1 there is none
             switch_on = "set pass_through on and restart the Coreapps, or collect through the API"
         why = f"off, and nothing is collected automatically: messages stay; {switch_on}"
         yield _fault(PASS_THROUGH, SettingRule.GROWS, why)
