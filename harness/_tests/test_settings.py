@@ -329,6 +329,34 @@ def test_each_case_of_a_rule_has_its_own_sentence(
     assert not last or why.endswith(words)
 
 
+def test_what_is_inferred_is_marked() -> None:
+    """Only what a fact states for just this case is confirmed; the rest is inferred from it."""
+    off = {**OFF, DATABASE_GC: False}
+    for shown, version, to_version, rate, rule, known in (
+        (off, "2.29.1", None, 1, SettingRule.GROWS, Known.CONFIRMED),
+        (OFF, "2.29.0", None, 1, SettingRule.GROWS, Known.INFERRED),
+        (OFF, "2.29.0", "2.29.1", 1, SettingRule.UPGRADE, Known.CONFIRMED),
+        (ON, "2.29.0", "2.29.1", 1, SettingRule.UPGRADE, Known.CONFIRMED),
+        (ON, "2.29.0", "2.29.1", 121, SettingRule.UPGRADE, Known.CONFIRMED),
+        (ON, "2.29.0", "2.30", 1, SettingRule.UPGRADE, Known.INFERRED),
+        (OFF, "2.29.0", "2.30", 121, SettingRule.UPGRADE, Known.INFERRED),
+        (off, "2.30", None, 121, SettingRule.API_DRIVEN, Known.INFERRED),
+        ({DATABASE_GC: True}, "2.30", None, 121, SettingRule.API_DRIVEN, Known.INFERRED),
+        ({DATABASE_GC: True}, "2.30", None, None, SettingRule.API_DRIVEN, Known.INFERRED),
+        ({}, "2.30", None, 1, SettingRule.DEFAULT, Known.CONFIRMED),
+        ({}, "2.30", None, 1, SettingRule.EXISTS, Known.INFERRED),
+        (ON, "2.35", None, 1, SettingRule.NO_RETURN, Known.CONFIRMED),
+        (ON, "2.35", None, 1, SettingRule.RESTART, Known.CONFIRMED),
+    ):
+        found = audit(
+            shown,
+            version=parse_version(version),
+            to_version=parse_version(to_version) if to_version else None,
+            sent_per_s=rate,
+        )
+        assert [one.known for one in found if one.rule is rule] == [known], (rule, version)
+
+
 def test_no_setting_of_a_later_version_is_believed() -> None:
     """Each setting that the client's version does not have tells that the version is wrong."""
     for key in (DATABASE_GC, MESSAGES_GC, MEDIA_GC):
