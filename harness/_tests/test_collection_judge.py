@@ -156,7 +156,7 @@ def test_the_nodes_that_did_not_end_are_named() -> None:
         )
     )
     (why,) = whys(altered(COLLECTED_LIVE, COLLECTED, complete=False, why="", nodes=nodes))
-    assert "; failed: two; silent: three, five; " in why
+    assert "did not end: no reason was recorded; failed: two; silent: three, five; " in why
     (why,) = whys(
         altered(
             COLLECTED_LIVE,

@@ -267,6 +267,103 @@ def test_where_pass_through_cannot_come_back_nobody_is_sent_there() -> None:
         assert ("set pass_through on" in grows.why) is advised
 
 
+# settings, version, to version, rate, the only sentence that rests on this rule
+OFF, ON = {PASS_THROUGH: False}, {PASS_THROUGH: True}
+WHYS = [
+    ({}, "2.29.0", None, 1, SettingRule.DEFAULT, "taken as on, the default of v2.29.0"),
+    ({}, "2.29.1", None, 1, SettingRule.DEFAULT, "taken as off, the default of v2.29.1"),
+    (ON, "2.29.0", "2.30", 1, SettingRule.DEFAULT, "off after the upgrade to v2.30, unless it was"),
+    (OFF, "2.29.0", None, 1, SettingRule.GROWS, "set pass_through on and restart"),
+    (
+        {**OFF, DATABASE_GC: False},
+        *("2.29.0", None, 1, SettingRule.GROWS),
+        "set db_garbagecollector_enable on and restart",
+    ),
+    (
+        {**OFF, MESSAGES_GC: False},
+        *("2.30", None, 1, SettingRule.GROWS),
+        "set garbagecollector_enable.messages on and restart",
+    ),
+    (
+        {**ON, DATABASE_GC: False},
+        *("2.30", None, None, SettingRule.AUTOMATIC),
+        "restart the Coreapps, unless collection is driven through the API; the rate is not known",
+    ),
+    (
+        {**ON, DATABASE_GC: False},
+        *("2.30", None, 1, SettingRule.AUTOMATIC),
+        "stay; set db_garbagecollector_enable on and restart the Coreapps",
+    ),
+    (ON, "2.29.0", "2.30", 1, SettingRule.UPGRADE, "collection is on: nothing is to be done"),
+    (ON, "2.29.0", "2.30", 121, SettingRule.UPGRADE, "on: switch it off by hand for this traffic"),
+    (OFF, "2.29.0", "2.30", 121, SettingRule.UPGRADE, "off, as is right for this traffic: nothing"),
+    (OFF, "2.29.0", "2.30", 1, SettingRule.UPGRADE, "switch automatic collection on by hand after"),
+    (ON, "2.34", "2.35", 1, SettingRule.NO_RETURN, "to v2.35 it stays off once it is off"),
+    (
+        OFF,
+        "2.34",
+        "2.35",
+        1,
+        SettingRule.NO_RETURN,
+        "cannot be switched on again after the upgrade",
+    ),
+    (ON, "2.35", None, 1, SettingRule.NO_RETURN, "leave it as it is"),
+]
+
+
+@pytest.mark.parametrize("case", WHYS)
+def test_each_case_of_a_rule_has_its_own_sentence(
+    case: tuple[dict[str, bool], str, str | None, float | None, SettingRule, str],
+) -> None:
+    """What is said and advised is of the case: of the version, the settings and the traffic."""
+    shown, version, to_version, rate, rule, words = case
+    found = audit(
+        shown,
+        version=parse_version(version),
+        to_version=parse_version(to_version) if to_version else None,
+        sent_per_s=rate,
+    )
+    (why,) = (one.why for one in found if one.rule is rule)
+    assert words in why
+    last = words.endswith(("Coreapps", "known"))
+    assert not last or why.endswith(words)
+
+
+def test_what_is_inferred_is_marked() -> None:
+    """Only what a fact states for just this case is confirmed; the rest is inferred from it."""
+    off = {**OFF, DATABASE_GC: False}
+    for shown, version, to_version, rate, rule, known in (
+        (off, "2.29.1", None, 1, SettingRule.GROWS, Known.CONFIRMED),
+        (OFF, "2.29.0", None, 1, SettingRule.GROWS, Known.INFERRED),
+        (OFF, "2.29.0", "2.29.1", 1, SettingRule.UPGRADE, Known.CONFIRMED),
+        (ON, "2.29.0", "2.29.1", 1, SettingRule.UPGRADE, Known.CONFIRMED),
+        (ON, "2.29.0", "2.29.1", 121, SettingRule.UPGRADE, Known.CONFIRMED),
+        (ON, "2.29.0", "2.30", 1, SettingRule.UPGRADE, Known.INFERRED),
+        (OFF, "2.29.0", "2.30", 121, SettingRule.UPGRADE, Known.INFERRED),
+        (off, "2.30", None, 121, SettingRule.API_DRIVEN, Known.INFERRED),
+        ({DATABASE_GC: True}, "2.30", None, 121, SettingRule.API_DRIVEN, Known.INFERRED),
+        ({DATABASE_GC: True}, "2.30", None, None, SettingRule.API_DRIVEN, Known.INFERRED),
+        ({}, "2.30", None, 1, SettingRule.DEFAULT, Known.CONFIRMED),
+        ({}, "2.30", None, 1, SettingRule.EXISTS, Known.INFERRED),
+        (ON, "2.35", None, 1, SettingRule.NO_RETURN, Known.CONFIRMED),
+        (ON, "2.35", None, 1, SettingRule.RESTART, Known.CONFIRMED),
+    ):
+        found = audit(
+            shown,
+            version=parse_version(version),
+            to_version=parse_version(to_version) if to_version else None,
+            sent_per_s=rate,
+        )
+        assert [one.known for one in found if one.rule is rule] == [known], (rule, version)
+
+
+def test_no_setting_of_a_later_version_is_believed() -> None:
+    """Each setting that the client's version does not have tells that the version is wrong."""
+    for key in (DATABASE_GC, MESSAGES_GC, MEDIA_GC):
+        found = audit({key: True}, version=parse_version("2.29.0"), sent_per_s=1)
+        assert [one.setting for one in found if one.rule is SettingRule.EXISTS] == [key]
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [("2.29.1", "v2.29.1"), ("v2.29.1", "v2.29.1"), ("2.35", "v2.35"), ("2.53.1.4", "v2.53.1.4")],

@@ -118,12 +118,12 @@ def dead(run: Run) -> Iterator[Finding]:
     most = gate.dead_share_most
     for table in weighed.tables:
         place = (table.store, table.table, "")
-        rows = table.rows + (table.dead_rows or 0)
-        share = (table.dead_rows or 0) / rows if rows >= _ROWS_LEAST else 0.0
+        gone = table.dead_rows or 0
+        rows = table.rows + gone
+        share = gone / rows if rows >= _ROWS_LEAST else 0.0
         free = _free_share(table)
         if share > most:
-            what = f"{share:.0%} of its rows are dead"
-            count = table.dead_rows or 0
+            what, count = f"{share:.0%} of its rows are dead", gone
         elif free > most:
             what, count = f"{free:.0%} of its bytes are free space", 1
         else:

@@ -13,7 +13,6 @@ from harness.model import (
     Finding,
     FindingKind,
     Garbage,
-    Mode,
     Moment,
     NodeOutcome,
     Observed,
@@ -46,8 +45,7 @@ def _sentence(run: Run, one: Collected) -> str:
         if nodes:
             names = ", ".join(node.node or "the only Coreapp" for node in nodes)
             parts.append(f"{outcome}: {names}")
-    erased = bool(run.all(Erased)) or bool(run.all(Called))
-    if erased and run.opened.mode != Mode.GATE:
+    if any(isinstance(record, Erased | Called) for record in run.records):
         parts.append("rows are erased all the same")
     return "; ".join((*parts, _AGAIN))
 

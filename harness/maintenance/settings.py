@@ -71,7 +71,7 @@ class SettingRule(StrEnum):
     """The facts that answers rest on, each in the words that are shown."""
 
     DEFAULT = "settings guide: before v2.29.1 pass_through is on unless set, from it on it is off"
-    GROWS = "settings guide: with pass_through off the messages table grows"
+    GROWS = "settings guide: from v2.29.1 on the messages table grows with pass_through off"
     EXISTS = "settings guide: automatic collection has a setting from v2.29.1 on"
     LATER_NAME = "settings guide: later versions call the setting garbagecollector_enable"
     AUTOMATIC = "the vendor's advice: automatic collection for most"
@@ -227,10 +227,11 @@ def _automatic(client: _Client) -> Iterator[SettingFault]:
             f"automatic collection is on, at more than {limit}: switch it off, restart the "
             "Coreapps, and collect through the API in a quiet period"
         )
-        yield _fault(client.key, SettingRule.API_DRIVEN, why)
+        # What is measured is outbound messages, which stand for the requests of the advice.
+        yield _fault(client.key, SettingRule.API_DRIVEN, why, Known.INFERRED)
     elif client.busy is None:
         why = f"automatic collection is on, which fits up to {limit}; the rate is not known"
-        yield _remark(client.key, SettingRule.API_DRIVEN, why)
+        yield _remark(client.key, SettingRule.API_DRIVEN, why, Known.INFERRED)
 
 
 def _not_automatic(client: _Client) -> Iterator[SettingFault]:
@@ -241,12 +242,13 @@ def _not_automatic(client: _Client) -> Iterator[SettingFault]:
                 "off, and nothing is collected automatically, as is right for this traffic: "
                 "messages go only where collection is driven through the API, once a day"
             )
-            yield _remark(PASS_THROUGH, SettingRule.API_DRIVEN, why)
+            yield _remark(PASS_THROUGH, SettingRule.API_DRIVEN, why, Known.INFERRED)
     elif not client.pass_through:
-        if client.version < FLIPPED and client.key not in client.settings:
+        if client.key not in client.settings:  # before v2.29.1 there is none
             switch_on = "set pass_through on and restart the Coreapps, or collect through the API"
         why = f"off, and nothing is collected automatically: messages stay; {switch_on}"
-        yield _fault(PASS_THROUGH, SettingRule.GROWS, why)
+        known = Known.INFERRED if client.version < FLIPPED else Known.CONFIRMED
+        yield _fault(PASS_THROUGH, SettingRule.GROWS, why, known)
     elif client.key in client.settings:
         why = (
             "automatic collection is off: messages that are neither delivered nor read "
@@ -280,20 +282,22 @@ def _upgrade(client: _Client) -> Iterator[SettingFault]:
 
 def _flipped(client: _Client) -> SettingFault:
     """Return what the upgrade over v2.29.1 makes of automatic collection."""
+    # What is stated is about an upgrade to just this version.
+    known = Known.CONFIRMED if client.to_version == FLIPPED else Known.INFERRED
     after = f"after the upgrade to {client.to_version} automatic collection is"
     if client.pass_through:
         why = f"{after} on: nothing is to be done"
         if client.busy:
             why = f"{after} on: switch it off by hand for this traffic, and restart the Coreapps"
-        return _remark(DATABASE_GC, SettingRule.UPGRADE, why)
+        return _remark(DATABASE_GC, SettingRule.UPGRADE, why, known)
     if client.busy:
         why = f"{after} off, as is right for this traffic: nothing is to be done"
-        return _remark(DATABASE_GC, SettingRule.UPGRADE, why)
+        return _remark(DATABASE_GC, SettingRule.UPGRADE, why, known)
     why = (
         f"{after} off: set pass_through on before it, or switch automatic collection on by hand "
         "after it where pass_through had been on before"
     )
-    return _fault(DATABASE_GC, SettingRule.UPGRADE, why)
+    return _fault(DATABASE_GC, SettingRule.UPGRADE, why, known)
 
 
 def _restart(*, changed_since_restart: bool | None) -> Iterator[SettingFault]:
