@@ -23,6 +23,8 @@ from harness.journal import NAME, Journal, Progress
 from harness.judge import judge, runs_of
 from harness.live import CASE, Guard
 from harness.maintenance import schedule
+from harness.maintenance.settings import Weight, audit, parse_version
+from harness.maintenance.webapp_api import Webapp
 from harness.model import (
     Erased,
     History,
@@ -247,7 +249,8 @@ class LiveStage:
                     Purpose.AUDIT if reading else Purpose.ERASE,
                     accept_drift=self.request.accept_drift,
                 )
-                seen = replace(seen, warnings=(*seen.warnings, *self._schedule_warnings()))
+                further = (*self._schedule_warnings(), *self._client_warnings())
+                seen = replace(seen, warnings=(*seen.warnings, *further))
                 serial = f"-{number}" if len(self.request.configs) > 1 else ""
                 name = "preflight-resumed" if self.request.resume else "preflight"
                 self.session.write_json(f"{name}{serial}.json", seen.document())
@@ -275,6 +278,26 @@ class LiveStage:
             # Which containers there are is not asked here.
             if found.fault is not schedule.Fault.UNCLEAR:
                 yield f"The clean-up of logs, {found.place}: {found.why}."
+
+    def _client_warnings(self) -> Iterator[str]:
+        """Yield what is wrong with the client's settings, where that is looked at.
+
+        Raises:
+            WebappError: The client does not answer as it should.
+        """
+        asked = self.request.webapp
+        if self.request.mode is not Mode.PREFLIGHT or not asked:
+            return
+        with Webapp(asked.config) as webapp:
+            client = webapp.seen(CASE)
+        try:
+            version = parse_version(client.version)
+        except RefusalError:
+            yield "The client does not tell its version, so that its settings were not judged."
+            return
+        for one in audit(dict(client.settings), version=version):
+            if one.weight is not Weight.REMARK:
+                yield f"The client's setting {one.setting}: {one.why} ({one.rule})."
 
     def _act(self) -> None:
         ready = self._look()

@@ -15,10 +15,11 @@ from rich.text import Text
 
 from harness.evidence.comparison import Comparison, Entry
 from harness.evidence.verdict import Grade, Scope
-from harness.judge import runs_of
+from harness.judge import judge_run, runs_of
 from harness.model import Finding, FindingKind, Judgement, Planted, Verdict
 from harness.plugin.figures import COUNTS, rounded
 from harness.plugin.outcome import Concluded
+from harness.run import DOCUMENTED
 from harness.surfaces import FileKind, FileSet
 
 if TYPE_CHECKING:
@@ -149,8 +150,8 @@ def _facts(judgement: Judgement, stage: Stage) -> Iterator[tuple[str, str]]:
     runs = [run.opened for run in runs_of(stage.records())]
     versions = sorted({(run.engine, run.engine_version) for run in runs})
     yield "engines", ", ".join(f"{engine} ({version})" for engine, version in versions) or "none"
-    if judgement.expected and judgement.verdict is not Verdict.UNKNOWN:
-        yield "expected", _expected(judgement.expected)
+    if judgement.verdict is not Verdict.UNKNOWN:
+        yield from (("expected", one) for one in _expected(stage))
     if file := stage.request.file:
         yield "routine", f"{file.label}, SHA-256 {file.sha256[:32]}…{_left_out(file.left_out)}"
     routines = sorted({f"{run.routine}{' as a control' if run.control else ''}" for run in runs})
@@ -176,18 +177,24 @@ def _seeded(stage: Stage) -> str:
     )
 
 
-def _expected(expected: Iterable[Finding]) -> str:
-    places: dict[str, set[str]] = defaultdict(set)
-    for finding in expected:
-        if finding.kind is FindingKind.TRACE:
-            places[finding.engine].add(finding.place)
-    left = ", ".join(
-        f"{len(columns)} columns on {engine}" for engine, columns in sorted(places.items())
-    )
-    return (
-        f"the vendor's documented routine leaves the subject in {left}, exactly as the "
-        "manifest predicts: never rely on it alone"
-    )
+def _expected(stage: Stage) -> Iterator[str]:
+    """Say where the controls left the subject, by the kind of control."""
+    places: dict[bool, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for run in runs_of(stage.records()):
+        for finding in judge_run(run).expected if run.opened.control else ():
+            if finding.kind is FindingKind.TRACE:
+                documented = run.opened.routine == DOCUMENTED
+                places[documented][finding.engine].add(finding.place)
+    for documented, by_engine in sorted(places.items(), reverse=True):
+        left = ", ".join(
+            f"{len(columns)} columns on {engine}" for engine, columns in sorted(by_engine.items())
+        )
+        yield (
+            f"the vendor's documented routine leaves the subject in {left}, exactly as the "
+            "manifest predicts: never rely on it alone"
+            if documented
+            else f"what a Coreapp wrote back after an erasure was found, in {left}"
+        )
 
 
 def _times(stage: Stage) -> str:
