@@ -321,6 +321,29 @@ def test_a_bad_certificate_is_not_believed(kind: Certificate, why: str) -> None:
             context.wrap_socket(plain, server_hostname=address.hostname)
 
 
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_notifications_go_to_a_webhook_that_is_trusted(
+    stale: StoreSet,
+    run_config: RunConfig,
+    tmp_path: Path,
+    is_trusted: bool,  # noqa: FBT001
+) -> None:
+    """Over TLS a notification is sent to a webhook whose CA is trusted, and to no other."""
+    files = certificates.make(tmp_path, Certificate.GOOD)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.cert, files.key)
+    config = StandInConfig(
+        run_config=run_config, as_of=AS_OF, webhook_ca=files.ca if is_trusted else None
+    )
+    with listening(context) as listener, standing(config) as stand_in, calling(stand_in) as caller:
+        caller.listen(listener.url)
+        assert caller.ask(*COLLECT).ok
+        stand_in.wait_idle()
+        assert stand_in.collections[0].told is is_trusted
+        assert listener.heard.empty() is not is_trusted
+    assert ids(stale) == {"message-99"}
+
+
 def test_the_key_is_nobody_elses(tmp_path: Path) -> None:
     """The server's key is a file for its owner alone."""
     files = certificates.make(tmp_path, Certificate.GOOD)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import queue
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -86,8 +87,8 @@ class Listener:
 
 
 @contextmanager
-def listening() -> Iterator[Listener]:
-    """Take notifications on a free port."""
+def listening(context: ssl.SSLContext | None = None) -> Iterator[Listener]:
+    """Take notifications on a free port, over TLS if there is a context for it."""
     heard: queue.Queue[Mapping[str, Any]] = queue.Queue()
 
     class Handler(BaseHTTPRequestHandler):
@@ -102,10 +103,12 @@ def listening() -> Iterator[Listener]:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        if context:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
-            yield Listener(f"http://127.0.0.1:{server.server_port}/", heard)
+            yield Listener(f"http{'s' if context else ''}://127.0.0.1:{server.server_port}/", heard)
         finally:
             server.shutdown()
             thread.join()
