@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import BinaryIO
 
 from harness import gate, history
-from harness.errors import HarnessError
+from harness.errors import HarnessError, RefusalError
 from harness.evidence import last_collection
 from harness.evidence.session import Session
 from harness.evidence.verdict import Rows, Scope
@@ -137,6 +137,12 @@ class GateStage:
         with self._timed("connect"):
             store_set = connect(request.config, names, quiet=True)
             self._cleanup.callback(store_set.close)
+            if not store_set.databases():
+                raise RefusalError(
+                    "No store of the set is on this server, or the account may not see them: see "
+                    "that WA_DB_NAME_PREFIX, the server and the account are right; nothing was "
+                    "touched."
+                )
             server = identity_of(store_set)
         with self._timed("gate"), self._recording() as stream:
 
