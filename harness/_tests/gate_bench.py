@@ -10,13 +10,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from harness import config as run_config
 from harness import manifest
+from harness.maintenance import gc_policy
 from harness.model import EngineChoice, EngineKind, Moment
 from harness.model.collected import Weighed
 from harness.population.bulk import Bulk, crowd
@@ -27,8 +32,10 @@ from harness.stores.keyset import source
 from harness.stores.scales import Limits
 from harness.stores.unread import count, unread_ids
 from harness.stores.weight import weigh
+from harness.webapp import StandInConfig, standing
 
 from .bench import show
+from .live_bed import Desk
 
 MANIFEST: Final = manifest.load()
 STORES: Final = tuple(store.name for store in MANIFEST.stores)
@@ -103,6 +110,53 @@ class GateBench:
         return f"{sum(1 for _ in unread_ids(self._set, READ)):,}"
 
 
+def commands(choice: EngineChoice, store_set: StoreSet) -> Iterator[tuple[str, ...]]:
+    """Run the gate as people do, without and with garbage collection, and yield a line for each.
+
+    Half of the messages are garbage to the stand-in. What is told is the gate's own time, without
+    pytest's beginning and end.
+    """
+    # Its own copy of the messages would count as drift.
+    store_set.execute(STORE, "DROP TABLE ballast")
+    ((middle_ms,),) = store_set.query(
+        STORE, "SELECT (min(timestamp) + max(timestamp)) / 2 FROM messages"
+    )
+    policy = replace(gc_policy.load(), batch_rows=20_000)
+    as_of = datetime.fromtimestamp(float(middle_ms) / 1000, UTC) + timedelta(
+        days=policy.older_than_days
+    )
+    made = StandInConfig(run_config=store_set.config, nodes=2, as_of=as_of, policy=policy)
+    with tempfile.TemporaryDirectory() as folder, standing(made) as stand_in:
+        desk = Desk(Path(folder))
+        around = {"WA_WEB_USERNAME": stand_in.username, "WA_WEB_PASSWORD": stand_in.password}
+        limits = gc_policy.FILE.read_text("utf-8")
+        for slow, quick in (
+            ("every_s = { value = 30", "every_s = { value = 1"),
+            ("least_s = { value = 60", "least_s = { value = 5"),
+        ):
+            limits = limits.replace(slow, quick)
+        given = (
+            "--upgrade-gate",
+            desk.db_env(store_set.config),
+            f"--webapp-url={stand_in.url}",
+            f"--gc-policy={desk.file('policy.toml', limits)}",
+            f"--reports={folder}/reports",
+        )
+        for piece, further in (("pytest --upgrade-gate", ()), ("… --run-gc", ("--run-gc",))):
+            shown = desk.pytest(*given, *further, around=around).stdout
+            took = re.search(r"gate ([0-9.]+) s", shown)
+            said = re.findall(
+                r"(?:READY|NOT READY|UNKNOWN)[^;]*|large: [^:]*|messageStore.messages .*", shown
+            )
+            yield (
+                str(choice),
+                piece,
+                f"{took[1] if took else '?'} s",
+                "",
+                "; ".join(" ".join(one.split()) for one in said),
+            )
+
+
 def _said(found: Weighed) -> str:
     messages = next(one for one in found.tables if one.table == "messages")
     return f"{messages.rows:,} rows, {'exact' if messages.exact else 'estimate'}"
@@ -144,6 +198,8 @@ def main() -> None:
             store_set = connect(run_config.from_variables(environment, source="bench"), STORES)
             _fill(store_set, bulks)
             for line in GateBench(choice, store_set, bulks).lines():
+                show(line)
+            for line in commands(choice, store_set):
                 show(line)
             store_set.close()
 
