@@ -41,6 +41,7 @@ class State(StrEnum):
     COMMITTED = "committed"
     ROLLED_BACK = "rolled back"
     SWEPT = "swept"
+    COLLECTING = "collecting"
     SCRUBBING = "scrubbing"
     CLOSED = "closed"
     ATTESTED = "attested"
@@ -73,7 +74,8 @@ class Header:
 
     `server` is a digest of what the server calls itself, `treatments` one of the manifest with
     the operator's own; `plans` are the digests of plans that were asked for, if any. The folders
-    are absolute paths, so that whoever resumes need not name them again.
+    are absolute paths, so that whoever resumes need not name them again; so are the client's API
+    and what it is to collect.
     """
 
     session: str
@@ -88,6 +90,9 @@ class Header:
     log_dirs: tuple[str, ...] = ()
     media_dirs: tuple[str, ...] = ()
     log_treatment: str = "mask"
+    webapp_url: str = ""
+    webapp_ca: str = ""
+    garbage: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)

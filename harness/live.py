@@ -35,6 +35,7 @@ from harness.file_erasure import FileErasure
 from harness.identity import Closure, WaId, variant_of
 from harness.journal import Entry, Held, Journal, Progress, State
 from harness.keys import SiteKey
+from harness.maintenance.collecting import Collecting
 from harness.manifest import Manifest
 from harness.masks import Masks, seeded
 from harness.model import (
@@ -110,7 +111,8 @@ class Mission:
     the plan must have, unless there are none; `require_alone` raises if the lock that keeps
     other operators out was lost; `hide` is told each number that must never be shown; `file`
     is the routine where it is an operator's own. `files` are log folders and media volumes, whose
-    logs are scrubbed if `masking`, and only reported otherwise.
+    logs are scrubbed if `masking`, and only reported otherwise. `collecting` is the client that is
+    looked at, and asked to collect garbage once the rows are erased.
     """
 
     run: str
@@ -128,6 +130,7 @@ class Mission:
     hide: Callable[[str], None] = field(default=lambda _: None)
     files: FileSet = field(default_factory=FileSet)
     masking: bool = True
+    collecting: Collecting | None = None
 
     @property
     def by_plan(self) -> bool:
@@ -176,6 +179,7 @@ class LiveRun:
             self._record(self._opened())
             with self._phase("files"):
                 self._files.begin(writes=True)
+            self._look_at_client()
             with self._phase("locate"):
                 self._freeze()
             with self._phase("search of files"):
@@ -185,6 +189,7 @@ class LiveRun:
                 self._note(State.ERASING)
                 clear = self._in_rounds(first=1)
             if clear:
+                self._collect()
                 self._clear_files()
 
     def forgo(self) -> None:
@@ -200,6 +205,7 @@ class LiveRun:
         with self._whole_run():
             with self._phase("files"):
                 self._files.begin(writes=False)
+            self._look_at_client()
             with self._phase("locate"):
                 closure = self._located()
             with self._phase("search of files"):
@@ -237,6 +243,7 @@ class LiveRun:
             if committed:
                 with self._phase("files"):
                     self._files.begin(writes=True)
+                self._collect()
                 self._clear_files()
 
     # --- phases -------------------------------------------------------------------------------
@@ -308,12 +315,12 @@ class LiveRun:
         self._record(seen)
         return seen
 
-    def _observe(self, subject: Party) -> Observed:
+    def _observe(self, subject: Party, moment: Moment = Moment.AFTER) -> Observed:
         """Sweep on a fresh snapshot: what this one sees dates the verdict."""
-        with self._phase(f"sweep {Moment.AFTER}"):
+        with self._phase(f"sweep {moment}"):
             started_s = time.monotonic()
             sighting = sweep(self._mission.store_set, subject.search, CONNECTIONS)
-            seen = self._saw(Moment.AFTER, sighting, started_s)
+            seen = self._saw(moment, sighting, started_s)
             self._note(State.SWEPT)
             return seen
 
@@ -454,6 +461,31 @@ class LiveRun:
                 "The located rows are no longer those that were rehearsed, so everything was "
                 "rolled back: rehearse again and give the new --plan."
             )
+
+    # --- garbage ------------------------------------------------------------------------------
+
+    def _look_at_client(self) -> None:
+        """See that the client answers, before anything is changed."""
+        if collecting := self._mission.collecting:
+            with self._phase("client"):
+                collecting.look(self._mission.run, self._record)
+
+    def _collect(self) -> None:
+        """Have the client collect garbage, and sweep once more: it proves nothing by itself."""
+        collecting = self._mission.collecting
+        if not collecting or not collecting.due or self._mission.mode is Mode.REHEARSE:
+            return
+        self._note(State.COLLECTING)
+        self._guard.committed()
+        with self._phase("garbage collection"):
+            collecting.collect(
+                self._mission.run,
+                self._mission.store_set,
+                self._record,
+                self._guard.require_time,
+            )
+        self._observe(self._party(), Moment.COLLECTED)
+        self._guard.decided()
 
     # --- files --------------------------------------------------------------------------------
 

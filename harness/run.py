@@ -12,6 +12,7 @@ import secrets
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,6 +30,7 @@ from harness.errors import (
 )
 from harness.file_erasure import FileErasure
 from harness.identity import Closure
+from harness.maintenance.collecting import Collecting
 from harness.manifest import Manifest
 from harness.masks import Masks
 from harness.model import (
@@ -40,6 +42,7 @@ from harness.model import (
     FilesPlanted,
     FileTrace,
     Finding,
+    FindingKind,
     LeftBehind,
     MediaReferences,
     Moment,
@@ -88,7 +91,8 @@ class Rehearsal:
     predicted; `pseudonym` names the subject in evidence; `shared` tells that others may
     write to the stores meanwhile, `which_rows` asks which rows of others differ; `file` is the
     routine where it is an operator's own; `estate` has the files of a case that is about them
-    too; one call of the routine may take `call_limit_s` seconds.
+    too, `collection` the garbage collection that goes on beside it; one call of the routine may
+    take `call_limit_s` seconds.
     """
 
     run: str
@@ -103,6 +107,7 @@ class Rehearsal:
     which_rows: bool = False
     file: RoutineFile | None = None
     estate: Estate | None = None
+    collection: Collection | None = None
     call_limit_s: float = routines.CALL_LIMIT_S
 
 
@@ -114,6 +119,20 @@ class Estate:
     planted: tuple[FileTrace, ...]
     media: int
     rotate: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Garbage collection beside an erasure: before it, while it goes on (INSIDE), or after it.
+
+    `leaves` tells of a seeded row whether the collection certainly leaves it; `written_back` are
+    rows that a Coreapp writes again from its caches, which the run must then find.
+    """
+
+    moment: Moment
+    collecting: Collecting
+    leaves: Callable[[SeedRow], bool]
+    written_back: tuple[SeedRow, ...] = ()
 
 
 def rehearse(rehearsal: Rehearsal, record: Recorder) -> None:
@@ -189,16 +208,21 @@ class _Operation:
         try:
             with self._phase("seed"):
                 self._seed()
+            self._collect(Moment.BEFORE)
             with self._phase("connect"):
                 self._introspect()
             with self._phase("locate"):
                 closure = self._locate()
             with self._phase("search of files"):
                 self._begin_with_files(closure)
-            if self._rehearsal.routine == HARDENED:
-                self._erase_by_plan(closure)
-            else:
-                self._erase_by_routine(closure)
+            with self._collected_meanwhile():
+                if self._rehearsal.routine == HARDENED:
+                    self._erase_by_plan(closure)
+                else:
+                    self._erase_by_routine(closure)
+            self._collect(Moment.AFTER)
+            if self._rehearsal.collection:
+                self._observe(Part.JUDGED, Moment.COLLECTED, self._search(closure, self._masks))
             self._erase_files(closure)
         except _PhaseFailed:
             return False
@@ -221,7 +245,12 @@ class _Operation:
         for bulk in case.bulk:
             store_set = self._sets[Part.JUDGED]
             store_set.load(bulk.store, bulk.table, bulk.columns, bulk.rows())
-        self._record(planted(self._rehearsal.run, rows[Part.JUDGED], case.bulk))
+        collection, left = self._rehearsal.collection, rows[Part.JUDGED]
+        if collection and collection.moment is not Moment.AFTER:
+            left = tuple(row for row in left if collection.leaves(row))
+        self._record(planted(self._rehearsal.run, left, case.bulk))
+        if collection and collection.written_back:
+            self._record(Predicted(self._rehearsal.run, self._written_back(collection)))
         if self._rehearsal.routine == DOCUMENTED:
             self._record(Predicted(self._rehearsal.run, self._predicted(rows)))
 
@@ -235,6 +264,14 @@ class _Operation:
         if not called:
             findings += prediction.collateral(label, rows[Part.OTHER])
         return findings
+
+    def _written_back(self, collection: Collection) -> tuple[Finding, ...]:
+        """Predict what the last sweep finds of the rows that a Coreapp writes back."""
+        engine, why = str(self._rehearsal.engine), "written back by a Coreapp after the erasure"
+        return tuple(
+            Finding(FindingKind.TRACE, engine, one.store, one.table, one.column, "", one.cells, why)
+            for one in planted(self._rehearsal.run, collection.written_back).traces
+        )
 
     def _introspect(self) -> None:
         for found in drift.compare(self._sets[Part.JUDGED], self._rehearsal.manifest):
@@ -277,6 +314,35 @@ class _Operation:
         if Part.OTHER in self._sets:
             nobody = self._search(None)
             self._observe(Part.OTHER, moment, nobody)
+
+    # --- garbage ----------------------------------------------------------------------------
+
+    def _collect(self, moment: Moment) -> None:
+        collection = self._rehearsal.collection
+        if collection and collection.moment is moment:
+            with self._phase("garbage collection"):
+                self._ask(collection.collecting, self._record)
+
+    def _ask(self, collecting: Collecting, record: Recorder) -> None:
+        store_set = self._sets[Part.JUDGED]
+        collecting.collect(self._rehearsal.run, store_set, record, lambda: None)
+
+    @contextmanager
+    def _collected_meanwhile(self) -> Iterator[None]:
+        """Have garbage collected while the block erases; what came of it is recorded after it."""
+        collection = self._rehearsal.collection
+        if not collection or collection.moment is not Moment.INSIDE:
+            yield
+            return
+        facts: list[Record] = []
+        with ThreadPoolExecutor(1) as beside, self._phase("garbage collection"):
+            done = beside.submit(self._ask, collection.collecting, facts.append)
+            try:
+                yield
+            finally:
+                done.result()
+                for fact in facts:
+                    self._record(fact)
 
     # --- files ------------------------------------------------------------------------------
 

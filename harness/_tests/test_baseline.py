@@ -288,7 +288,7 @@ SPOILED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no version": (lambda _: {"name": "hushhush"}, "no verdict document"),
     "version as text": (changed("version", to="2"), "no verdict document"),
     "version as flag": (changed("version", to=True), "no verdict document"),
-    "later version": (changed("version", to=5), "version other than"),
+    "later version": (changed("version", to=6), "version other than"),
     "version only": (lambda _: {"version": 2}, "not as a harness writes it"),
     "session": (changed("session", to="hushhush"), "not as a harness writes it"),
     "verdict": (changed("verdict", to="hushhush"), "not as a harness writes it"),

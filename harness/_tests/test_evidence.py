@@ -286,7 +286,7 @@ def test_documents_satisfy_the_schema(session: Session, changes: dict[str, Any])
 def test_a_document_says_what_it_was_told() -> None:
     """Times are UTC, durations are seconds, findings are split by whether they decide."""
     document = make_document()
-    assert document["version"] == 4
+    assert document["version"] == 5
     assert document["started_at"] == "2026-11-21T11:00:00Z"
     assert document["durations_s"] == {"erase": 1.235}
     assert document["findings"] == document["expected"]

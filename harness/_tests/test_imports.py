@@ -15,6 +15,7 @@ FLOORS = (
     "plugin",
     "evidence",
     "preflight",
+    "gate",
     "live",
     "examination",
     "run",

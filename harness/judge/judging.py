@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from harness.judge import conduct, coverage, files, rows
+from harness.judge import capacity, collection, conduct, coverage, files, gate, rows
 from harness.judge.runs import Run, runs_of
 from harness.model import (
     Drifted,
@@ -16,6 +16,7 @@ from harness.model import (
     FindingKind,
     History,
     Judgement,
+    Mode,
     Moment,
     Predicted,
     Probed,
@@ -39,6 +40,8 @@ RULES: Final[tuple[Rule, ...]] = (
     files.proven,
     files.traces,
     files.gaps,
+    collection.unended,
+    collection.unseen,
     conduct.left_behind,
     conduct.routine_failed,
     rows.drift,
@@ -52,6 +55,19 @@ EXAMINATION_RULES: Final[tuple[Rule, ...]] = (
     conduct.told,
     conduct.catalog,
     conduct.routine_failed,
+)
+GATE_RULES: Final[tuple[Rule, ...]] = (
+    gate.whole,
+    gate.version,
+    gate.settings,
+    capacity.messages,
+    capacity.dead,
+    capacity.disk,
+    capacity.pending,
+    capacity.logs,
+    capacity.overdue,
+    collection.unended,
+    rows.drift,
 )
 
 
@@ -70,7 +86,7 @@ def judge(history: History) -> Judgement:
         verdict=Verdict.worst(*(judgement.verdict for judgement in judgements)),
         findings=_added_up(finding for judgement in judgements for finding in judgement.findings),
         expected=_added_up(finding for judgement in judgements for finding in judgement.expected),
-        subjects=tuple(sorted({run.opened.subject for run in runs})),
+        subjects=tuple(sorted({one for judgement in judgements for one in judgement.subjects})),
         held=any(judgement.held for judgement in judgements),
     )
 
@@ -88,7 +104,7 @@ def judge_run(run: Run) -> Judgement:
             if control
             else tuple(_accepted(run))
         ),
-        subjects=(run.opened.subject,),
+        subjects=(run.opened.subject,) if run.opened.subject else (),
         held=_held(run),
     )
 
@@ -117,6 +133,8 @@ def _found(run: Run) -> tuple[Finding, ...]:
     """Apply every rule; a finding that was predicted takes the prediction's better reason."""
     predicted = _predicted(run)
     rules = EXAMINATION_RULES if run.opened.examination else RULES
+    if run.opened.mode == Mode.GATE:
+        rules = GATE_RULES
     found = (finding for rule in rules for finding in rule(run))
     return tuple(predicted.get(finding.fact, finding) for finding in found)
 
@@ -126,8 +144,9 @@ def _predicted(run: Run) -> dict[tuple[object, ...], Finding]:
 
 
 def _accepted(run: Run) -> Iterator[Finding]:
-    """Yield the drift that the operator accepted, and media that stay: shown, never decisive."""
+    """Yield what is shown and never decides: accepted drift, media that stay, remarks of a gate."""
     yield from files.shared(run)
+    yield from gate.remarks(run)
     for one in run.all(Drifted):
         if one.accepted:
             place = (one.store, one.table, one.column)

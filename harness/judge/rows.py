@@ -23,6 +23,10 @@ from harness.model import (
 _WHEN: Final = {
     Moment.INSIDE: "when it was rolled back",
     Moment.AFTER: "after the erasure",
+    Moment.COLLECTED: (
+        "after the garbage collection (a Coreapp wrote it back from its caches? stop the Coreapps "
+        "and erase again)"
+    ),
 }
 
 
@@ -82,13 +86,23 @@ def traces(run: Run) -> Iterator[Finding]:
 
 
 def collateral(run: Run) -> Iterator[Finding]:
-    """Rows that are not the subject's must be the same before and after."""
+    """Rows that are not the subject's must be the same before and after.
+
+    Garbage collection takes rows of others away, by a policy of its own and from one set only.
+    """
     then: dict[Part, Observed] = {}
     for observed in run.all(Observed):
         if observed.moment is Moment.BEFORE:
             then[observed.part] = observed
-        elif observed.part in then and not (run.opened.shared and observed.moment is Moment.AFTER):
+        elif observed.part in then and not _others_write(run, observed):
             yield from _changed(run, then[observed.part], observed)
+
+
+def _others_write(run: Run, observed: Observed) -> bool:
+    """Tell whether rows of others may differ by then without any fault of the erasure."""
+    if run.opened.shared:
+        return observed.moment in {Moment.AFTER, Moment.COLLECTED}
+    return (observed.part, observed.moment) == (Part.JUDGED, Moment.COLLECTED)
 
 
 def _changed(run: Run, before: Observed, after: Observed) -> Iterator[Finding]:

@@ -38,12 +38,12 @@ class Run:
         """Return the run's records of one kind, in order."""
         return [cast("R", record) for record in self.records if isinstance(record, kind)]
 
-    def judged(self, moment: Moment) -> list[Observed]:
-        """Return the observations of the judged store set at a moment, in order."""
+    def judged(self, *moments: Moment) -> list[Observed]:
+        """Return the observations of the judged store set at some moments, in order."""
         return [
             observed
             for observed in self.all(Observed)
-            if (observed.part, observed.moment) == (Part.JUDGED, moment)
+            if observed.part is Part.JUDGED and observed.moment in moments
         ]
 
     @property
@@ -56,11 +56,13 @@ class Run:
         """The judged store set as the final sweep saw it.
 
         A rehearsal's is inside its transaction, and so is that of a run on real stores which
-        was rolled back: after it, everything is there that was there before.
+        was rolled back: after it, everything is there that was there before. Where garbage was
+        collected after the erasure, it is the newest of both.
         """
         undone = self.opened.mode == Mode.LIVE and self.all(RolledBack) and not self.all(Erased)
         inside = self.opened.mode == Mode.REHEARSE or undone
-        return next(reversed(self.judged(Moment.INSIDE if inside else Moment.AFTER)), None)
+        wanted = (Moment.INSIDE,) if inside else (Moment.AFTER, Moment.COLLECTED)
+        return next(reversed(self.judged(*wanted)), None)
 
     @property
     def failures(self) -> list[Failed]:

@@ -28,6 +28,13 @@ class GcPolicy:
     every_h: float
     quiet_per_s: float
     window_s: float
+    look_every_s: float
+    rest_looks: int
+    least_s: float
+    wait_s: float
+    times_most: int
+    marks_per_s: float
+    marks_most: int
     pending_callbacks_most: int
     dead_share_most: float
     disk_free_share_least: float

@@ -18,7 +18,7 @@ from harness.errors import RefusalError
 from harness.evidence import allure_results
 from harness.evidence.session import Session
 from harness.model import Mode
-from harness.plugin import live_request, options
+from harness.plugin import gate_request, live_request, options
 from harness.plugin.interruption import Interruption
 from harness.plugin.outcome import Outcome
 from harness.plugin.redacting import redact_report, redact_terminal
@@ -27,6 +27,8 @@ from harness.run import DOCUMENTED, HARDENED
 
 if TYPE_CHECKING:
     from harness.model import EngineChoice
+    from harness.plugin.gate_request import GateRequest
+    from harness.plugin.gate_stage import GateStage
     from harness.plugin.live_request import LiveRequest
     from harness.plugin.live_stage import LiveStage
     from harness.plugin.recorded import Recorded
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from harness.plugin.staging import Stage
     from harness.population.cases import Case
 
-STAGE: Final[pytest.StashKey[Stage | LiveStage]] = pytest.StashKey()
+STAGE: Final[pytest.StashKey[Stage | LiveStage | GateStage]] = pytest.StashKey()
 OUTCOME: Final = pytest.StashKey[Outcome]()
 INTERRUPTION: Final = pytest.StashKey[Interruption]()
 _SCENARIOS: Final = Path(__file__).resolve().parents[2] / "scenarios"
@@ -64,8 +66,14 @@ def pytest_configure(config: pytest.Config) -> None:
     # All scenarios are asked for when a folder that holds them all is.
     narrowed = not any(_SCENARIOS.is_relative_to(path) for path in _paths(config))
     try:
-        stage: Stage | LiveStage
-        if config.getoption("live"):
+        stage: Stage | LiveStage | GateStage
+        if config.getoption("upgrade_gate"):
+            gate = gate_request.read_gate_request(config, narrowed=narrowed)
+            session = Session.create(gate.reports, Mode.GATE.value, redactor)
+            interruption = Interruption(once=True)
+            stage = _gate_stage(config, gate, session, redactor, interruption)
+        elif config.getoption("live"):
+            gate_request.refuse_strays(config)
             request = live_request.read_live_request(config, narrowed=narrowed)
             session = _live_session(request, redactor)
             interruption = Interruption(once=True, deadline_s=request.deadline_s)
@@ -112,6 +120,25 @@ def _live_stage(
     from harness.plugin.live_stage import LiveStage  # noqa: PLC0415
     from harness.plugin.progress import shown  # noqa: PLC0415
 
+    _quieten(config)
+    return LiveStage(request, session, redactor, interruption, partial(shown, config))
+
+
+def _gate_stage(
+    config: pytest.Config,
+    request: GateRequest,
+    session: Session,
+    redactor: Redactor,
+    interruption: Interruption,
+) -> GateStage:
+    from harness.plugin.gate_stage import GateStage  # noqa: PLC0415
+
+    _quieten(config)
+    return GateStage(request, session, redactor, interruption)
+
+
+def _quieten(config: pytest.Config) -> None:
+    """Have pytest say little about real stores, and keep nothing."""
     # One sentence says why, on the last screen; node ids of a live run are of no use later.
     config.option.tbstyle = "no"
     config.option.fulltrace = False
@@ -120,13 +147,12 @@ def _live_stage(
     for name in ("lfplugin", "nfplugin", "stepwiseplugin"):
         if plugin := config.pluginmanager.getplugin(name):
             config.pluginmanager.unregister(plugin)
-    return LiveStage(request, session, redactor, interruption, partial(shown, config))
 
 
 def _active(config: pytest.Config) -> bool:
     if config.getoption("help") or config.getoption("version"):
         return False
-    if config.getoption("live", default=False):
+    if config.getoption("live", default=False) or config.getoption("upgrade_gate", default=False):
         return True
     looking = ("collectonly", "markers", "showfixtures", "cacheshow")
     if any(getattr(config.option, name, None) for name in looking):
@@ -213,8 +239,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if outcome is None or outcome.stage.mode is Mode.VERIFY:
         return
     if outcome.deselected or not session.items:
+        option = "--upgrade-gate" if outcome.stage.mode is Mode.GATE else "--live"
         raise pytest.UsageError(
-            f"--live is all or nothing, and something left out {outcome.deselected or 'all'} "
+            f"{option} is all or nothing, and something left out {outcome.deselected or 'all'} "
             "scenarios (an option of a plugin, PYTEST_ADDOPTS or ALLURE_TESTPLAN_PATH): leave it "
             "away; nothing was touched."
         )

@@ -7,7 +7,7 @@ import re
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +23,9 @@ from harness.identity import Matcher, Representation, WaId, parse_wa_id, spelled
 from harness.journal import header_of
 from harness.keys import SiteKey
 from harness.manifest import Manifest
-from harness.model import Mode
+from harness.model import Garbage, Mode
+from harness.plugin import webapp_request
+from harness.plugin.webapp_request import WebappRequest, read_webapp_request
 from harness.routines import RoutineFile
 from harness.run import DOCUMENTED, HARDENED
 from harness.surfaces import FileSet
@@ -75,11 +77,13 @@ _LASTING: Final = {
     "log_dir": "--log-dir",
     "media_dir": "--media-dir",
     "log_treatment": "--log-treatment",
+    **webapp_request.VALUES,
 }
 _LOG_TREATMENTS: Final = ("mask", "report")
 _LASTING_FLAGS: Final = {
     "accept_drift": "--accept-drift",
     "accept_non_atomic": "--accept-non-atomic",
+    **webapp_request.FLAGS,
 }
 
 
@@ -89,8 +93,9 @@ class LiveRequest:
 
     `configs` are several for an audit of replicas only; `resume` is the folder of an
     interrupted session; `deadline_s` is counted from the session's beginning. `files` are the log
-    folders and media volumes, whose logs are scrubbed if `masking`. `named` are the
-    options that name the subjects, `lasting` those that a run which follows is given too.
+    folders and media volumes, whose logs are scrubbed if `masking`; `webapp` is what is asked of
+    the client's API. `named` are the options that name the subjects, `lasting` those that a run
+    which follows is given too.
     """
 
     mode: Mode
@@ -110,6 +115,7 @@ class LiveRequest:
     deadline_s: float | None = None
     files: FileSet = field(default_factory=FileSet)
     masking: bool = True
+    webapp: WebappRequest | None = None
     operator: str = ""
     ticket: str = ""
     named: tuple[str, ...] = ()
@@ -151,6 +157,7 @@ def add_options(group: pytest.OptionGroup) -> None:
     repeated("--log-dir", "DIR", "a folder of logs and archives to search and mask; repeatable")
     repeated("--media-dir", "DIR", "a media volume to search and remove from; repeatable")
     value("--log-treatment", "mask|report", "what becomes of the subject in logs; default mask")
+    webapp_request.add_options(group)
     value("--treatment", "FILE", "TOML: treatments for columns that the manifest lacks")
     flag("--accept-drift", "go on with the default treatment of what the manifest lacks")
     flag("--accept-non-atomic", "go on where stores can only be committed one after the other")
@@ -167,11 +174,11 @@ def read_live_request(config: pytest.Config, *, narrowed: bool) -> LiveRequest:
     Raises:
         RefusalError: An option's value cannot be used, or the request is not safe.
     """
-    _refuse_partial(config, narrowed=narrowed)
+    refuse_partial(config, "--live", narrowed=narrowed)
     resume = _resumed(config)
     mode = _mode(config) if resume is None else _mode_of(resume)
     subjects = tuple(dict.fromkeys(subjects_of(config)))
-    configs = tuple(_configs(config)) if config.getoption("db_env") else ()
+    configs = read_configs(config) if config.getoption("db_env") else ()
     _require_subjects(mode, subjects, resume)
     if len(subjects) > 1 and config.getoption("plan"):
         # The first one's erasure changes what is there to be masked for the next.
@@ -179,7 +186,7 @@ def read_live_request(config: pytest.Config, *, narrowed: bool) -> LiveRequest:
             "--plan goes with one subject: give each a run of their own, or leave --plan away; "
             "nothing was touched."
         )
-    configs = configs or tuple(_configs(config))
+    configs = configs or read_configs(config)
     if len(configs) > 1 and mode is not Mode.AUDIT:
         raise RefusalError(
             "Several --db-env go with --audit only: give one store set; nothing was touched."
@@ -193,6 +200,7 @@ def read_live_request(config: pytest.Config, *, narrowed: bool) -> LiveRequest:
     described = _described(config.getoption("treatment"))
     holds = frozenset(one.number for one in _numbers(config, "hold_file", "--hold-file"))
     file_set = _file_set(config, resume, subjects, configs)
+    webapp = _webapp(config, mode, resume)
     named = config.getoption("pseudonym_key")
     key, made = keys.read_or_make(Path(named) if named else None)
     return LiveRequest(
@@ -213,8 +221,9 @@ def read_live_request(config: pytest.Config, *, narrowed: bool) -> LiveRequest:
         deadline_s=_deadline(config.getoption("deadline")),
         files=file_set,
         masking=_masks_logs(config, resume),
-        operator=_note(config, "operator"),
-        ticket=_note(config, "ticket"),
+        webapp=webapp,
+        operator=note(config, "operator"),
+        ticket=note(config, "ticket"),
         named=tuple(_named(config)),
         lasting=tuple(_lasting(config)),
     )
@@ -227,10 +236,11 @@ def refuse_strays(config: pytest.Config) -> None:
         RefusalError: There is one.
     """
     subjects = subjects_of(config)
-    configs = tuple(_configs(config)) if config.getoption("db_env") else ()
+    configs = read_configs(config) if config.getoption("db_env") else ()
     strays = ["preflight", "rehearse", "audit", "accept_drift", "accept_non_atomic"]
     strays += ["plan", "resume", "treatment", "hold_file", "pseudonym_key", "deadline"]
     strays += ["log_dir", "media_dir", "log_treatment"]
+    strays += [*webapp_request.VALUES, *webapp_request.FLAGS]
     if subjects or configs or any(config.getoption(name) for name in strays):
         raise RefusalError(
             "Without --live this verifies on disposable servers of its own, and no option for real "
@@ -248,7 +258,12 @@ def subjects_of(config: pytest.Config) -> list[WaId]:
     return [*given, *_numbers(config, "wa_id_file", "--wa-id-file")]
 
 
-def _refuse_partial(config: pytest.Config, *, narrowed: bool) -> None:
+def refuse_partial(config: pytest.Config, option: str, *, narrowed: bool) -> None:
+    """Refuse what makes a part of a session look like the whole, or shows what nobody may see.
+
+    Raises:
+        RefusalError: It was given.
+    """
     given = ["the name of a file or scenario"] * narrowed
     # pytest files its own --strict-… options of tox.ini here too.
     overridden = config.option.override_ini or ()
@@ -261,13 +276,13 @@ def _refuse_partial(config: pytest.Config, *, narrowed: bool) -> None:
         Path(config.option.debug).unlink(missing_ok=True)
     if given:
         raise RefusalError(
-            f"--live is all or nothing, and {', '.join(given)} would make it partial, or show what "
-            "nobody may see: leave it away; nothing was touched."
+            f"{option} is all or nothing, and {', '.join(given)} would make it partial, or show "
+            "what nobody may see: leave it away; nothing was touched."
         )
     if config.getoption("engine") or config.getoption("population") or config.getoption("baseline"):
         raise RefusalError(
             "--engine, --population and --baseline are for disposable servers: leave them away "
-            "with --live; nothing was touched."
+            f"with {option}; nothing was touched."
         )
 
 
@@ -317,14 +332,24 @@ def _resumed(config: pytest.Config) -> Path | None:
     raise RefusalError("--resume names no session's folder: give the one that was interrupted.")
 
 
+def read_configs(config: pytest.Config) -> tuple[RunConfig, ...]:
+    """Return how to reach each store set of --db-env, or of the environment.
+
+    Raises:
+        ConfigError: A file or a variable cannot be used, or everybody may read the file.
+        RefusalError: None is given.
+    """
+    return tuple(_configs(config))
+
+
 def _configs(config: pytest.Config) -> Iterator[RunConfig]:
     around = {name: os.environ[name] for name in run_config.VARIABLES if name in os.environ}
     names = config.getoption("db_env")
     if not names:
         if not around:
             raise RefusalError(
-                "--live needs to know the store set: give --db-env=FILE, the client's own db.env, "
-                "or WA_DB_* in the environment; nothing was touched."
+                "Which store set it is about is not known: give --db-env=FILE, the client's own "
+                "db.env, or WA_DB_* in the environment; nothing was touched."
             )
         yield run_config.from_variables(around, source="the environment")
     for name in names:
@@ -434,6 +459,24 @@ def _masks_logs(config: pytest.Config, resume: Path | None) -> bool:
     return (given or begun or _LOG_TREATMENTS[0]) == _LOG_TREATMENTS[0]
 
 
+def _webapp(config: pytest.Config, mode: Mode, resume: Path | None) -> WebappRequest | None:
+    """Return what is asked of the client's API, by options or by the session to be resumed.
+
+    Raises:
+        RefusalError: An option cannot be used, or the mode only reads.
+    """
+    begun = header_of(resume) if resume else None
+    asked = read_webapp_request(config, (begun.webapp_url, begun.webapp_ca) if begun else ("", ""))
+    if asked and begun:
+        return replace(asked, garbage=tuple(map(Garbage, begun.garbage)), any_time=True)
+    if asked and asked.garbage and mode is Mode.AUDIT:
+        raise RefusalError(
+            "--audit only reads, and --run-gc has the client delete: leave one of them away; "
+            "nothing was touched."
+        )
+    return asked
+
+
 def _named(config: pytest.Config) -> Iterator[str]:
     """Yield how the subjects are named to a run that follows; never by their numbers."""
     files = [name for name in config.getoption("wa_id_file") if name != "-"]
@@ -450,7 +493,12 @@ def _lasting(config: pytest.Config) -> Iterator[str]:
     yield from (option for name, option in _LASTING_FLAGS.items() if config.getoption(name))
 
 
-def _note(config: pytest.Config, name: str) -> str:
+def note(config: pytest.Config, name: str) -> str:
+    """Return a note for the evidence, on one line.
+
+    Raises:
+        RefusalError: It is too long.
+    """
     text = " ".join((config.getoption(name) or "").split())
     if len(text) > _LONGEST_NOTE:
         raise RefusalError(f"--{name} takes at most {_LONGEST_NOTE} characters: shorten it.")

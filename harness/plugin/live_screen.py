@@ -17,8 +17,18 @@ from rich.text import Text
 
 from harness.evidence.verdict import FileAccount
 from harness.judge import Run, runs_of
-from harness.model import ClosureFrozen, Erased, Mode, PlanMade, TableChange, Verdict, Withheld
+from harness.model import (
+    ClosureFrozen,
+    Collected,
+    Erased,
+    Mode,
+    PlanMade,
+    TableChange,
+    Verdict,
+    Withheld,
+)
 from harness.plugin import preflight_screen, screen
+from harness.plugin.client_facts import client_facts
 from harness.plugin.file_account import account_of
 from harness.plugin.next_step import next_step
 from harness.plugin.outcome import Concluded, changes_of
@@ -82,7 +92,7 @@ def render(line: Concluded, stage: LiveStage, *, width: int, colour: bool) -> li
 
 def _headline(line: Concluded, stage: LiveStage) -> Text:
     """Say first what became of the rows: that is what cannot be taken back."""
-    rows = f"{_ROWS[stage.rows]}{_files(stage)}"
+    rows = f"{_ROWS[stage.rows]}{_files(stage)}{_garbage(stage)}"
     verdict = line.judgement.verdict
     word, style, said = verdict.value, screen.STYLES[verdict], _said(line, stage)
     if line.refusal and stage.idle:
@@ -110,6 +120,15 @@ def _files(stage: LiveStage) -> str:
         "partial": ", files only IN PART",
         "untouched": ", files NOT",
     }[account.state]
+
+
+def _garbage(stage: LiveStage) -> str:
+    """Say that the client did not collect its garbage, where it was to and the rows are gone."""
+    asked = stage.request.webapp
+    if stage.rows == "untouched" or not asked or not asked.garbage:
+        return ""
+    done = [one for one in stage.records() if isinstance(one, Collected) and one.complete]
+    return "" if {one.garbage for one in done} >= {*asked.garbage} else ", garbage NOT collected"
 
 
 def _said(line: Concluded, stage: LiveStage) -> str:
@@ -143,6 +162,7 @@ def _facts(stage: LiveStage) -> Iterator[tuple[str, str]]:
             yield "plan", plan.digest
     if account := account_of(stage.records()):
         yield "files", _in_files(account)
+    yield from client_facts(stage.records())
     yield from _not_as_given(stage)
     # Before an erasure there is time to read them; preflight.json has them always.
     for seen in stage.preflights if stage.mode is Mode.REHEARSE else ():

@@ -13,18 +13,23 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 from harness.errors import HarnessError, RefusalError
+from harness.evidence import last_collection
 from harness.evidence.session import Session
 from harness.evidence.verdict import Rows, Scope
 from harness.file_erasure import look_at
+from harness.gate import limits_of, require_quiet
 from harness.identity import WaId
 from harness.journal import NAME, Journal, Progress
 from harness.judge import judge, runs_of
 from harness.live import CASE, Guard
 from harness.maintenance import schedule
+from harness.maintenance.settings import Weight, audit, parse_version
+from harness.maintenance.webapp_api import Webapp
 from harness.model import (
     Erased,
     History,
     Mode,
+    Moment,
     Record,
 )
 from harness.plugin import live_screen, screen
@@ -36,6 +41,8 @@ from harness.plugin.recorded import Recorded
 from harness.preflight import Preflight, Purpose, look
 from harness.redaction import Redactor
 from harness.stores import StoreSet, connect
+from harness.stores.server import identity_of
+from harness.stores.weight import weigh
 from harness.surfaces import FileKind
 
 
@@ -81,6 +88,8 @@ class LiveStage:
             self.redactor.register_number(number)
         for password in self.request.file.passwords if self.request.file else ():
             self.redactor.register_secret(password)
+        if self.request.webapp:
+            self.redactor.register_secret(self.request.webapp.config.password)
 
     # --- what scenarios ask for ---------------------------------------------------------------
 
@@ -217,6 +226,7 @@ class LiveStage:
                 refusals = [text for _, seen in self._ready for text in seen.refusals]
                 if refusals:
                     raise RefusalError(" ".join(refusals))
+                self._require_quiet(self._ready[0][0])
             except HarnessError as error:
                 self._refused = error
                 raise
@@ -239,11 +249,26 @@ class LiveStage:
                     Purpose.AUDIT if reading else Purpose.ERASE,
                     accept_drift=self.request.accept_drift,
                 )
-                seen = replace(seen, warnings=(*seen.warnings, *self._schedule_warnings()))
+                further = (*self._schedule_warnings(), *self._client_warnings())
+                seen = replace(seen, warnings=(*seen.warnings, *further))
                 serial = f"-{number}" if len(self.request.configs) > 1 else ""
                 name = "preflight-resumed" if self.request.resume else "preflight"
                 self.session.write_json(f"{name}{serial}.json", seen.document())
                 yield store_set, seen
+
+    def _require_quiet(self, store_set: StoreSet) -> None:
+        """Refuse to have garbage collected at a busy time, before anything is erased.
+
+        Raises:
+            RefusalError: It is not the time.
+        """
+        asked = self.request.webapp
+        if not asked or not asked.garbage or asked.any_time:
+            return
+        policy, prefix = asked.policy, store_set.config.prefix
+        last_at = last_collection.last(self.request.reports, identity_of(store_set), prefix)
+        weighed = weigh(store_set, CASE, Moment.BEFORE, limits_of(policy))
+        require_quiet(weighed.sent_per_s, last_at, policy)
 
     def _schedule_warnings(self) -> Iterator[str]:
         """Yield what is wrong with how this host has logs cleaned up, where that is looked at."""
@@ -253,6 +278,26 @@ class LiveStage:
             # Which containers there are is not asked here.
             if found.fault is not schedule.Fault.UNCLEAR:
                 yield f"The clean-up of logs, {found.place}: {found.why}."
+
+    def _client_warnings(self) -> Iterator[str]:
+        """Yield what is wrong with the client's settings, where that is looked at.
+
+        Raises:
+            WebappError: The client does not answer as it should.
+        """
+        asked = self.request.webapp
+        if self.request.mode is not Mode.PREFLIGHT or not asked:
+            return
+        with Webapp(asked.config) as webapp:
+            client = webapp.seen(CASE)
+        try:
+            version = parse_version(client.version)
+        except RefusalError:
+            yield "The client does not tell its version, so that its settings were not judged."
+            return
+        for one in audit(dict(client.settings), version=version):
+            if one.weight is not Weight.REMARK:
+                yield f"The client's setting {one.setting}: {one.why} ({one.rule})."
 
     def _act(self) -> None:
         ready = self._look()

@@ -8,25 +8,29 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from harness import history
 from harness.errors import EvidenceError, RefusalError
+from harness.evidence import last_collection
 from harness.evidence.session import Session
 from harness.identity import Closure, WaId
 from harness.journal import Header, Held, Journal, Progress, mend
 from harness.live import Guard, LiveRun, Mission, require_free, token
+from harness.maintenance.collecting import Collecting, made
 from harness.manifest import Manifest
 from harness.model import (
     ClosureFrozen,
+    Collected,
     Drifted,
     EngineKind,
     FilesObserved,
+    Garbage,
     History,
     Mode,
     Moment,
@@ -44,12 +48,19 @@ from harness.run import HARDENED
 from harness.stores import StoreSet
 from harness.stores.aliases import resolve
 from harness.stores.exclusion import Exclusion, exclusive
-from harness.stores.server import identity_of
+from harness.stores.server import identity_of, label_of
 from harness.stores.watched import watched
 from harness.surfaces import FileKind
 
 LOCK_WAIT_S: Final = 5.0
 _UNDECLARED: Final = "it is on this server and not in the manifest: treated by default"
+_NEXT_READ: Final[Mapping[type[Record], str]] = {
+    RunOpened: "looking for aliases",
+    Resumed: "looking again",
+    ClosureFrozen: "locating",
+    Collected: "looking once more, after the garbage collection",
+    Scrubbed: "searching the files once more",
+}
 RESUME_WAIT_S: Final = 60.0
 """How long a resumed run waits for the server to let go of the session that was killed."""
 
@@ -83,6 +94,7 @@ class LiveWork:
         """
         if self.request.resume:
             self._resume(ready[0][0])
+            self._keep_collections(ready[0][0])
         elif self.request.mode is Mode.AUDIT:
             for store_set, seen in ready:
                 for subject in self.request.subjects:
@@ -92,6 +104,7 @@ class LiveWork:
                     self._run(mission, seen, LiveRun.audit)
         else:
             self._erase(*ready[0])
+            self._keep_collections(ready[0][0])
 
     def _erase(self, store_set: StoreSet, seen: Preflight) -> None:
         self._require_atomic(store_set)
@@ -112,6 +125,7 @@ class LiveWork:
                     log_dirs=self._folders(FileKind.LOG),
                     media_dirs=self._folders(FileKind.MEDIA),
                     log_treatment="mask" if self.request.masking else "report",
+                    **self._client(),
                 )
             )
             waiting = [
@@ -128,6 +142,38 @@ class LiveWork:
             finally:
                 for mission in waiting:
                     self._run(mission, None, LiveRun.forgo)
+
+    def _client(self) -> dict[str, Any]:
+        """Return what the journal's header says of the client's API."""
+        if not (asked := self.request.webapp):
+            return {}
+        config = asked.config
+        garbage = tuple(one.value for one in asked.garbage)
+        return {
+            "webapp_url": config.url,
+            "webapp_ca": str(config.ca or ""),
+            "garbage": garbage,
+        }
+
+    @cached_property
+    def _collecting(self) -> Collecting | None:
+        """The client's API, which collects garbage once, however many subjects there are."""
+        if not (asked := self.request.webapp):
+            return None
+        return made(
+            asked.config,
+            asked.garbage,
+            asked.policy,
+            reads=asked.marks_read,
+            ended=[one for one in self.history if isinstance(one, Collected)],
+        )
+
+    def _keep_collections(self, store_set: StoreSet) -> None:
+        """Leave word of a collection, for the gates and runs of the next days."""
+        for one in self._collecting.ended if self._collecting else ():
+            if one.garbage is Garbage.MESSAGES:
+                server, prefix = identity_of(store_set), store_set.config.prefix
+                last_collection.write(self.session, one, server=server, prefix=prefix)
 
     def _folders(self, kind: FileKind) -> tuple[str, ...]:
         return tuple(str(root.path) for root in self.request.files.of_kind(kind))
@@ -263,7 +309,7 @@ class LiveWork:
             wa_id=subject,
             store_set=watched(store_set, self.read.add) if self.read else store_set,
             manifest=request.manifest,
-            engine=_label(store_set),
+            engine=label_of(store_set),
             key=request.key,
             # Whatever began it, the plan can finish it.
             routine=HARDENED if request.resume else request.candidate,
@@ -274,6 +320,7 @@ class LiveWork:
             hide=self.redactor.register_number,
             files=request.files,
             masking=request.masking,
+            collecting=self._collecting,
         )
 
     def _run(
@@ -341,23 +388,9 @@ def _resumed(run: LiveRun, *, progress: Progress, recorded: History) -> None:
 
 def _phase_after(fact: Record) -> str:
     """Return what is read next, in an operator's words, where a record tells."""
-    if isinstance(fact, RunOpened | Resumed):
-        return "looking for aliases" if isinstance(fact, RunOpened) else "looking again"
-    if isinstance(fact, ClosureFrozen):
-        return "locating"
     if isinstance(fact, FilesObserved):
         return "locating" if fact.moment is Moment.BEFORE else ""
-    if isinstance(fact, Scrubbed):
-        return "searching the files once more"
     if isinstance(fact, Observed):
         later = {Moment.BEFORE: "checking before the commit", Moment.INSIDE: "last look"}
         return later.get(fact.moment, "")
-    return ""
-
-
-def _label(store_set: StoreSet) -> str:
-    """Name the engine and its version series, as the disposable ones are named."""
-    kind = store_set.config.engine
-    numbers = store_set.version.split(".")
-    series = ".".join(numbers[:2]) if kind is EngineKind.MYSQL else numbers[0]
-    return f"{kind}:{series}"
+    return _NEXT_READ.get(type(fact), "")

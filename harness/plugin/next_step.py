@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Final
 from harness.errors import PlanChangedError
 from harness.judge import runs_of
 from harness.model import Mode, PlanMade, Verdict
+from harness.plugin import webapp_request
 from harness.plugin.outcome import Concluded
 
 if TYPE_CHECKING:
     from harness.plugin.live_stage import LiveStage
 
 _SOMEBODY: Final = ("--wa-id-file=FILE",)
+_ACTING: Final = frozenset(webapp_request.FLAGS.values())
 _STORE_SETS_OF_AN_ERASURE: Final = 1
 
 
@@ -104,5 +106,8 @@ def _audit(stage: LiveStage) -> str:
 
 def _command(stage: LiveStage, *given: str, named: bool = True) -> str:
     subjects = stage.request.named or _SOMEBODY
-    options = (*given, *stage.request.lasting, *(subjects if named else ()))
+    # An audit changes nothing, and refuses what would have the client change something.
+    acting = () if "--audit" in given else (one for one in stage.request.lasting if one in _ACTING)
+    lasting = (one for one in stage.request.lasting if one not in _ACTING)
+    options = (*given, *lasting, *acting, *(subjects if named else ()))
     return shlex.join(("pytest", "--live", *options))

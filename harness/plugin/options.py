@@ -13,7 +13,7 @@ from harness import manifest, routines
 from harness.errors import RefusalError
 from harness.evidence.baseline import Reading, read_verdict
 from harness.model import EngineChoice, EngineKind
-from harness.plugin import live_request
+from harness.plugin import gate_request, live_request
 from harness.routines import RoutineFile
 from harness.run import DOCUMENTED, HARDENED
 
@@ -76,6 +76,7 @@ def add_options(parser: pytest.Parser) -> None:
         help="also say what is new, gone and unchanged since the session that wrote this",
     )
     live_request.add_options(group)
+    gate_request.add_options(group)
 
 
 def read_request(config: pytest.Config) -> Request:
@@ -85,6 +86,7 @@ def read_request(config: pytest.Config) -> Request:
         RefusalError: An option's value cannot be used, or the request is not safe.
     """
     live_request.refuse_strays(config)
+    gate_request.refuse_strays(config)
     file = _file(config.getoption("routine"))
     return Request(
         engines=_engines(config.getoption("engine"), file),

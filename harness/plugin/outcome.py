@@ -24,6 +24,7 @@ from harness.evidence.session import Session
 from harness.evidence.verdict import Rows, Scope
 from harness.judge import judge, runs_of
 from harness.model import (
+    Collected,
     Erased,
     Finding,
     FindingKind,
@@ -258,6 +259,7 @@ class Outcome:
             plans={one.run: one.digest for one in records if isinstance(one, PlanMade)},
             changes=changes_of(records),
             files=account_of(records),
+            collections=[one for one in records if isinstance(one, Collected)],
             operator=operator,
             ticket=ticket,
         )

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.plugin.figures import BYTES, COUNTS, rounded
 from harness.preflight import PASSES, RATE_BYTES_S, Preflight, Purpose
 from harness.stores.condition import Lack, OtherSession, Setting, TableSize
 from harness.stores.undeclared import Undeclared
@@ -23,8 +24,6 @@ _NARROWEST: Final = 80
 _SHOWN: Final = 20
 _SHOWN_SIZES: Final = 10
 _MINUTE_S: Final = 60
-_UNITS: Final = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
-_COUNTS: Final = ((1e9, "billion"), (1e6, "million"), (1e3, "thousand"))
 _NAMES: Final = {Purpose.ERASE: "for an erasure", Purpose.AUDIT: "for an audit"}
 _MEANS: Final = {
     Purpose.ERASE: "an erasure can be rehearsed",
@@ -152,29 +151,21 @@ def _session(one: OtherSession) -> str:
 def _sizes(sizes: Sequence[TableSize]) -> str:
     largest = sorted(sizes, key=lambda one: (-one.size_bytes, one.store, one.table))
     lines = [
-        f"{one.store}.{one.table} about {_rounded(one.rows, _COUNTS)} rows, "
-        f"{_rounded(one.size_bytes, _UNITS)}"
+        f"{one.store}.{one.table} about {rounded(one.rows, COUNTS)} rows, "
+        f"{rounded(one.size_bytes, BYTES)}"
         for one in largest[:_SHOWN_SIZES]
     ]
     if len(largest) > _SHOWN_SIZES:
         rest = sum(one.size_bytes for one in largest[_SHOWN_SIZES:])
-        lines.append(f"and {_more(largest, _SHOWN_SIZES)}: {_rounded(rest, _UNITS)}")
+        lines.append(f"and {_more(largest, _SHOWN_SIZES)}: {rounded(rest, BYTES)}")
     return "\n".join(lines) or "no tables"
 
 
 def _expected(preflight: Preflight) -> str:
     return (
         f"about {_duration(preflight.expected_s)}: an estimate, {PASSES} passes over "
-        f"{_rounded(preflight.size_bytes, _UNITS)} at {_rounded(RATE_BYTES_S, _UNITS)} a second"
+        f"{rounded(preflight.size_bytes, BYTES)} at {rounded(RATE_BYTES_S, BYTES)} a second"
     )
-
-
-def _rounded(number: float, units: Sequence[tuple[float, str]]) -> str:
-    """Return a number with one decimal and a unit: digits in a row would be redacted."""
-    for size, unit in units:
-        if number >= size:
-            return f"{number / size:.1f} {unit}"
-    return f"{number:.0f}{' bytes' if units is _UNITS else ''}"
 
 
 def _duration(duration_s: float) -> str:

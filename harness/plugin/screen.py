@@ -15,9 +15,11 @@ from rich.text import Text
 
 from harness.evidence.comparison import Comparison, Entry
 from harness.evidence.verdict import Grade, Scope
-from harness.judge import runs_of
+from harness.judge import judge_run, runs_of
 from harness.model import Finding, FindingKind, Judgement, Planted, Verdict
+from harness.plugin.figures import COUNTS, rounded
 from harness.plugin.outcome import Concluded
+from harness.run import DOCUMENTED
 from harness.surfaces import FileKind, FileSet
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ _NEXT: Final = {
 _SHOWN_REASONS: Final = 12
 _SHOWN_DIFFERENCES: Final = 12
 _NARROWEST: Final = 80
+_LARGEST_LEGIBLE: Final = 100_000
 
 
 def render(line: Concluded, stage: Stage, *, width: int, colour: bool) -> list[str]:
@@ -128,7 +131,9 @@ def reasons(findings: Iterable[Finding]) -> Table:
     grid.add_column(no_wrap=True)
     ordered = sorted(places.items(), key=lambda entry: (entry[0][0], len(entry[1]), entry[0][1:]))
     for (engine, kind, reason), counts in ordered[:_SHOWN_REASONS]:
-        listed = ", ".join(f"{place} {count}" for place, count in sorted(counts.items()) if place)
+        listed = ", ".join(
+            f"{place} {_shown(count)}" for place, count in sorted(counts.items()) if place
+        )
         told = f"{reason}:\n{listed}" if listed else reason
         grid.add_row(Text(engine or "-", style="bold"), kind, Text(told))
     if len(ordered) > _SHOWN_REASONS:
@@ -136,12 +141,17 @@ def reasons(findings: Iterable[Finding]) -> Table:
     return grid
 
 
+def _shown(count: int) -> str:
+    """Return a count as it stays legible: seven digits in a row would be redacted."""
+    return str(count) if count < _LARGEST_LEGIBLE else rounded(count, COUNTS)
+
+
 def _facts(judgement: Judgement, stage: Stage) -> Iterator[tuple[str, str]]:
     runs = [run.opened for run in runs_of(stage.records())]
     versions = sorted({(run.engine, run.engine_version) for run in runs})
     yield "engines", ", ".join(f"{engine} ({version})" for engine, version in versions) or "none"
-    if judgement.expected and judgement.verdict is not Verdict.UNKNOWN:
-        yield "expected", _expected(judgement.expected)
+    if judgement.verdict is not Verdict.UNKNOWN:
+        yield from (("expected", one) for one in _expected(stage))
     if file := stage.request.file:
         yield "routine", f"{file.label}, SHA-256 {file.sha256[:32]}…{_left_out(file.left_out)}"
     routines = sorted({f"{run.routine}{' as a control' if run.control else ''}" for run in runs})
@@ -167,18 +177,24 @@ def _seeded(stage: Stage) -> str:
     )
 
 
-def _expected(expected: Iterable[Finding]) -> str:
-    places: dict[str, set[str]] = defaultdict(set)
-    for finding in expected:
-        if finding.kind is FindingKind.TRACE:
-            places[finding.engine].add(finding.place)
-    left = ", ".join(
-        f"{len(columns)} columns on {engine}" for engine, columns in sorted(places.items())
-    )
-    return (
-        f"the vendor's documented routine leaves the subject in {left}, exactly as the "
-        "manifest predicts: never rely on it alone"
-    )
+def _expected(stage: Stage) -> Iterator[str]:
+    """Say where the controls left the subject, by the kind of control."""
+    places: dict[bool, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for run in runs_of(stage.records()):
+        for finding in judge_run(run).expected if run.opened.control else ():
+            if finding.kind is FindingKind.TRACE:
+                documented = run.opened.routine == DOCUMENTED
+                places[documented][finding.engine].add(finding.place)
+    for documented, by_engine in sorted(places.items(), reverse=True):
+        left = ", ".join(
+            f"{len(columns)} columns on {engine}" for engine, columns in sorted(by_engine.items())
+        )
+        yield (
+            f"the vendor's documented routine leaves the subject in {left}, exactly as the "
+            "manifest predicts: never rely on it alone"
+            if documented
+            else f"what a Coreapp wrote back after an erasure was found, in {left}"
+        )
 
 
 def _times(stage: Stage) -> str:

@@ -37,12 +37,14 @@ from harness.model import (
     History,
     LeftBehind,
     Mode,
+    Moment,
     Observed,
     Part,
     Record,
     RoutineFailed,
 )
 from harness.plugin import screen
+from harness.plugin.collection_bed import collecting_beside
 from harness.plugin.estate import made_estate
 from harness.plugin.options import Request
 from harness.plugin.outcome import Concluded
@@ -51,16 +53,16 @@ from harness.population.cases import CASES, PLAIN_PREFIX, Case, crowded
 from harness.population.strategies import worlds
 from harness.population.world import World
 from harness.redaction import Redactor
-from harness.run import DOCUMENTED, Estate, Rehearsal, rehearse
+from harness.run import DOCUMENTED, Collection, Estate, Rehearsal, rehearse
 from harness.servers import EmbeddedServer, install, running
 from harness.stores import StoreSet, connect, ddl
 from harness.surfaces import FileSet
 
 _NEXT_LIMIT_S: Final = 10.0
 EXAMINED: Final = "everywhere"
-ESTATE: Final = "everywhere"
-"""The case that is about files too."""
 """The case that stored routines are examined in."""
+ESTATE: Final = "everywhere"
+"""The case that is about files too, and about the client's own garbage collection."""
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -155,9 +157,33 @@ class Stage:
             self.files = estate.files
         return self._recorded[key]
 
+    def recorded_with_collection(
+        self, engine: EngineChoice, moment: Moment, nodes: int, *, writes_back: bool = False
+    ) -> Recorded:
+        """Return the recorded run beside which a client collects garbage, acting only once.
+
+        With `writes_back` it is a control, in which Coreapps write the subject back.
+        """
+        beside = f"collection {moment}, {nodes} nodes, {writes_back}"
+        key = (engine, beside, self.request.candidate)
+        if key not in self._recorded:
+            case = self.named(ESTATE)
+            config = self._store_set(engine, case.prefix).config
+            with (
+                collecting_beside(config, case, moment, nodes, writes_back=writes_back) as made,
+                self.recording(self.request.candidate, collection=made) as rehearsed,
+            ):
+                self._recorded[key] = rehearsed(engine, case)
+        return self._recorded[key]
+
     @contextmanager
     def recording(
-        self, routine: str, *, examination: bool = False, estate: Estate | None = None
+        self,
+        routine: str,
+        *,
+        examination: bool = False,
+        estate: Estate | None = None,
+        collection: Collection | None = None,
     ) -> Iterator[Callable[[EngineChoice, Case], Recorded]]:
         """Yield a function that acts a case and records it; one history file for them all."""
         path = self.session.run_folder(next(self._serial)) / "history.jsonl"
@@ -166,7 +192,13 @@ class Stage:
 
             def act(engine: EngineChoice, case: Case) -> Recorded:
                 return self._act(
-                    engine, case, routine, stream, examination=examination, estate=estate
+                    engine,
+                    case,
+                    routine,
+                    stream,
+                    examination=examination,
+                    estate=estate,
+                    collection=collection,
                 )
 
             yield act
@@ -206,6 +238,7 @@ class Stage:
         *,
         examination: bool,
         estate: Estate | None,
+        collection: Collection | None,
     ) -> Recorded:
         for number in case.numbers():
             self.redactor.register_number(number)
@@ -226,11 +259,14 @@ class Stage:
             sets=sets,
             manifest=self._manifest,
             routine=routine,
-            control=routine != self.request.candidate,
+            control=routine != self.request.candidate
+            or bool(collection and collection.written_back),
             which_rows=not case.bulk,
             pseudonym=self._pseudonym(case),
             file=self.request.file if routine == self.request.candidate else None,
             estate=estate,
+            collection=collection,
+            shared=bool(collection and collection.moment is Moment.INSIDE),
             call_limit_s=self._call_limit_s,
         )
         with self._timed("runs"):

@@ -79,7 +79,7 @@ _header: Final = struct.Struct("<I").unpack_from
 _LONGEST_END: Final = 8
 _END_OF_ROWS, _ERROR, _NULL = 0xFE, 0xFF, 0xFB
 
-_INTEGER: Final = re.compile(r"(big|medium)?int\b")
+INTEGER: Final = re.compile(r"(big|medium)?int\b")
 
 # Separate queries, since 5.6 opens every table once more for a join.
 _TABLES = """
@@ -211,7 +211,7 @@ class MySqlStoreSet:
 
     def parts(self, table: TableSchema, most: int) -> tuple[str, ...]:
         types = {column.name: column.type_name for column in table.columns}
-        if most < 2 or len(table.key) != 1 or not _INTEGER.match(types[table.key[0]]):  # noqa: PLR2004
+        if most < 2 or len(table.key) != 1 or not INTEGER.match(types[table.key[0]]):  # noqa: PLR2004
             return ("",)
         key = quoted(table.key[0])
         ((lowest, highest),) = self._rows(

@@ -79,7 +79,7 @@ _TABLES = """
       AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_t%'
     ORDER BY n.nspname, c.relname, a.attnum"""
 
-_INTEGER_KEY = """
+INTEGER_KEY = """
     SELECT a.attname
     FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
     JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -314,7 +314,7 @@ class PostgresStoreSet:
 
     def parts(self, table: TableSchema, most: int) -> tuple[str, ...]:
         database = self.databases()[table.store]
-        keys = self._rows(database, _INTEGER_KEY, (table.namespace, table.name)) if most > 1 else []
+        keys = self._rows(database, INTEGER_KEY, (table.namespace, table.name)) if most > 1 else []
         if not keys:
             return ("",)
         key, source = quoted(keys[0][0]), f"{quoted(table.namespace)}.{quoted(table.name)}"

@@ -40,3 +40,11 @@ def identity_of(store_set: StoreSet) -> str:
         except StoreError:
             continue
     return hashlib.sha256(str(told).encode()).hexdigest()
+
+
+def label_of(store_set: StoreSet) -> str:
+    """Return the engine and its version series, as the disposable ones are named."""
+    kind = store_set.config.engine
+    numbers = store_set.version.split(".")
+    series = ".".join(numbers[:2]) if kind is EngineKind.MYSQL else numbers[0]
+    return f"{kind}:{series}"

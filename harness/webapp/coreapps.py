@@ -169,7 +169,7 @@ class Coreapps:
             with self._connections.borrowed() as store_set:
                 fails = fails or (is_last and Fault.NODE_FAILS in self._faults)
                 self._collect(store_set, what, node, removed, fails=fails)
-            if is_last and self.reinsert_on == "collection":
+            if self._is_through(what, node) and self.reinsert_on == "collection":
                 self.reinsert()
         except (HarnessError, OSError):
             fails = True
@@ -190,6 +190,14 @@ class Coreapps:
                 told,
             )
         )
+
+    def _is_through(self, what: Garbage, node: str) -> bool:
+        """Tell whether a collection is through but for this Coreapp, which then counts as busy."""
+        with self._lock:
+            if self._busy[what] == {node}:
+                return True
+            self._busy[what].discard(node)
+        return False
 
     def _collect(
         self, store_set: StoreSet, what: Garbage, node: str, removed: _Removed, *, fails: bool

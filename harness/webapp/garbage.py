@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from harness.maintenance.gc_policy import GcPolicy
 from harness.model import EngineKind
+
+_DAY_MS: Final = 24 * 60 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,8 @@ def garbage(policy: GcPolicy, values: Mapping[str, object], as_of: datetime) -> 
     at_ms = values.get("timestamp")
     if not policy.older_than_days or not isinstance(at_ms, int):
         return False
-    written = timedelta(milliseconds=at_ms)
-    return as_of - datetime.fromtimestamp(0, as_of.tzinfo) - written > timedelta(
-        days=policy.older_than_days
-    )
+    age_ms = round(as_of.timestamp() * 1000) - at_ms
+    return age_ms > policy.older_than_days * _DAY_MS
 
 
 def oldest_ms(as_of: datetime, days: float) -> int:

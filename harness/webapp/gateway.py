@@ -19,6 +19,7 @@ _PAGE: Final = (
     "<html><head><title>502 Bad Gateway</title></head>"
     "<body><h1>502 Bad Gateway</h1><hr>proxy</body></html>\n"
 )
+_LOOK_S: Final = 0.02
 _HUGE_BYTES: Final = 64 * 1024
 
 
@@ -91,7 +92,7 @@ class Gateway:
             return
         faults = self._stand_in.faults if self._stand_in.faults_on in scope["path"] else ()
         if Fault.SLOW in faults:
-            await asyncio.sleep(self._stand_in.delay_s)
+            await _delay(send, self._stand_in.delay_s)
         if Fault.HANGS_UP in faults:
             await self._hang_up(scope, receive, send)
             return
@@ -119,8 +120,7 @@ class Gateway:
 
         await self._behind(scope, receive, nowhere)
         self._note(scope, 0)
-        # ASGI has no word for it: the server's own request, to whom `send` belongs, has.
-        cycle: Any = getattr(send, "__self__")  # noqa: B009  # it is not part of the protocol
+        cycle = _cycle(send)
         cycle.transport.abort()
         while not cycle.disconnected:  # noqa: ASYNC110  # it is told in the loop's next turn
             await asyncio.sleep(0)
@@ -134,3 +134,15 @@ class Gateway:
             line = f'127.0.0.1 - - [{at}] "{asked.method} {path} HTTP/1.1" {status} - "-" "-"\n'
             with self._lock, log.open("a", encoding="latin-1") as file:
                 file.write(line)
+
+
+async def _delay(send: Send, delay_s: float) -> None:
+    """Let time go by, for as long as somebody waits."""
+    cycle, end = _cycle(send), asyncio.get_running_loop().time() + delay_s
+    while asyncio.get_running_loop().time() < end and not cycle.disconnected:  # noqa: ASYNC110  # it has no event
+        await asyncio.sleep(_LOOK_S)
+
+
+def _cycle(send: Send) -> Any:  # noqa: ANN401  # it is uvicorn's own, and has no public type
+    """Return the server's own request, to whom `send` belongs: ASGI has no word for connections."""
+    return getattr(send, "__self__")  # noqa: B009  # it is not part of the protocol

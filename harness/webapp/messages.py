@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from harness.errors import StoreError
 from harness.maintenance.gc_policy import GcPolicy
@@ -16,12 +16,12 @@ from harness.webapp.garbage import Rule, name, rule
 
 STORE: Final = "messageStore"
 SHARDS: Final = 1024
-_SAME: Final = "m.key_remote_jid = r.key_remote_jid AND m.key_id = r.key_id"
 # Of the two tables of receipts one knows the direction of the message that a receipt is of.
 _RECEIPTS: Final = {
-    "messages_receipt_log": f"{_SAME} AND m.key_from_me = r.key_from_me",
-    "receipts": _SAME,
+    "messages_receipt_log": ("key_remote_jid", "key_id", "key_from_me"),
+    "receipts": ("key_remote_jid", "key_id"),
 }
+_BEFORE_ALL: Final = -(2**63)
 _Mine = Callable[[str], bool]
 
 
@@ -45,7 +45,9 @@ def node_of(recipient: str, nodes: int) -> int:
 def collect(
     store_set: StoreSet, policy: GcPolicy, as_of: datetime, mine: _Mine, *, by_age: bool = True
 ) -> Iterator[Batch]:
-    """Delete a Coreapp's garbage, each batch committed by itself: receipts first.
+    """Delete a Coreapp's garbage, each batch committed by itself: messages, then their receipts.
+
+    Who stops in between leaves receipts behind whose messages are gone.
 
     Args:
         store_set: The stores, outside of a transaction.
@@ -58,42 +60,40 @@ def collect(
         StoreError: The server refused; what is committed stays gone.
     """
     which = rule(policy, store_set.config.engine, as_of, by_age=by_age)
-    for table in _RECEIPTS:
-        for keys in _receipts(store_set, table, which, policy.batch_rows, mine):
-            yield Batch(receipts=_delete(store_set, table, keys))
-    for keys in _messages(store_set, which, policy.batch_rows, mine):
-        if _delete(store_set, "messages", keys):
+    # Hashes, since there may be millions.
+    gone: dict[str, set[int]] = {table: set() for table in _RECEIPTS}
+    for rows in _garbage(store_set, which, policy.batch_rows):
+        own = [row for row in rows if mine(str(row[1]))]
+        keys = tuple(int(row[0]) for row in own)
+        if keys and _delete(store_set, "messages", keys):
+            for table, columns in _RECEIPTS.items():
+                gone[table].update(hash(row[1 : 1 + len(columns)]) for row in own)
             yield Batch(messages=keys)
+    for table in _RECEIPTS if any(gone.values()) else ():
+        for rows in _all(store_set, table, policy.batch_rows):
+            if keys := tuple(int(row[0]) for row in rows if hash(row[1:]) in gone[table]):
+                yield Batch(receipts=_delete(store_set, table, keys))
 
 
-def _messages(
-    store_set: StoreSet, which: Rule, most: int, mine: _Mine
-) -> Iterator[tuple[int, ...]]:
+def _garbage(store_set: StoreSet, which: Rule, most: int) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield garbage: its key, chat, id and direction."""
     sql = (
-        f"SELECT m._id, m.key_remote_jid FROM messages m WHERE m._id > %s AND {which.sql}"
-        " ORDER BY m._id LIMIT %s"
+        "SELECT m._id, m.key_remote_jid, m.key_id, m.key_from_me FROM messages m"
+        f" WHERE m._id > %s AND {which.sql} ORDER BY m._id LIMIT %s"
     )
-    last = -(2**63)
+    last = _BEFORE_ALL
     while rows := store_set.query(STORE, sql, (last, *which.values, most)):
-        if keys := tuple(int(key) for key, jid in rows if mine(str(jid))):
-            yield keys
+        yield rows
         last = rows[-1][0]
 
 
-def _receipts(
-    store_set: StoreSet, table: str, which: Rule, most: int, mine: _Mine
-) -> Iterator[tuple[int, ...]]:
-    sql = (
-        "SELECT r._id, r.key_remote_jid, r.key_id, m.key_remote_jid, m.key_id"
-        f" FROM {table} r JOIN messages m ON {_RECEIPTS[table]} WHERE r._id > %s AND {which.sql}"
-        " ORDER BY r._id LIMIT %s"
-    )
-    last = -(2**63)
-    while rows := store_set.query(STORE, sql, (last, *which.values, most)):
-        # MySQL compares names without regard to case, which message ids depend on.
-        exact = [row for row in rows if row[1:3] == row[3:5] and mine(str(row[1]))]
-        if keys := tuple(sorted({int(row[0]) for row in exact})):
-            yield keys
+def _all(store_set: StoreSet, table: str, most: int) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield every row of a table of receipts: its key, and what it names its message by."""
+    columns = ", ".join(_RECEIPTS[table])
+    sql = f"SELECT _id, {columns} FROM {table} WHERE _id > %s ORDER BY _id LIMIT %s"
+    last = _BEFORE_ALL
+    while rows := store_set.query(STORE, sql, (last, most)):
+        yield rows
         last = rows[-1][0]
 
 

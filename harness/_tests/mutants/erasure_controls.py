@@ -118,7 +118,8 @@ def flew(ground: Ground, outcome: Outcome, tables: int | None = None) -> None:
 def _is_whole(ground: Ground, outcome: Outcome) -> None:
     """Every table was seen each time, with all that it holds, and what was done was counted."""
     before, inside, after = outcome.run.all(Observed)
-    assert [one.moment for one in (before, inside, after)] == [*Moment]
+    moments = [Moment.BEFORE, Moment.INSIDE, Moment.AFTER]
+    assert [one.moment for one in (before, inside, after)] == moments
     assert all(len(one.tables) == len(ground.described.tables) for one in (before, inside, after))
     assert all(one.size_bytes > 0 and one.part is Part.JUDGED for one in (before, inside, after))
     (erased,) = outcome.run.all(Erased)

@@ -9,7 +9,16 @@ from typing import Final
 
 import pytest
 
-from harness._tests import test_identity, test_judge, test_kept, test_matcher, test_recognition
+from harness._tests import (
+    test_collection_judge,
+    test_gate_judge,
+    test_identity,
+    test_judge,
+    test_kept,
+    test_matcher,
+    test_recognition,
+    test_settings,
+)
 from harness._tests.mutants.adopted_file_controls import adopted_file_controls
 from harness._tests.mutants.call_proof_controls import call_proof_controls
 from harness._tests.mutants.cells import ALPHABETS, CELLS, REFUSED, SEVEN, WHOLE, Cell
@@ -82,7 +91,16 @@ def pure_controls() -> list[Control]:
 
 
 def _tests() -> Iterator[Control]:
-    for module in (test_judge, test_matcher, test_identity, test_kept, test_recognition):
+    for module in (
+        test_judge,
+        test_collection_judge,
+        test_gate_judge,
+        test_settings,
+        test_matcher,
+        test_identity,
+        test_kept,
+        test_recognition,
+    ):
         for name, test, arguments in adopted(module, {}, _SLOW):
             yield Control(name, partial(test, **arguments))
 

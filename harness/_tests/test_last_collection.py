@@ -1,0 +1,145 @@
+"""The last complete collection is found among sessions, and nothing else is taken for it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.evidence import last_collection
+from harness.evidence.last_collection import last, write
+from harness.evidence.session import Session
+from harness.model.collected import Collected, Garbage
+from harness.redaction import Redactor
+
+SERVER = "5f" * 32
+AT = "2026-03-01T12:00:00Z"
+COLLECTED = Collected(
+    run="testrun",
+    garbage=Garbage.MESSAGES,
+    at=AT,
+    duration_s=1.5,
+    times=1,
+    complete=True,
+    confirmed=False,
+    deleted=None,
+    rows_before=None,
+    rows_after=None,
+    nodes=(),
+)
+DOCUMENT: dict[str, Any] = {
+    "format": 1,
+    "server": SERVER,
+    "prefix": "own_",
+    "at": AT,
+    "garbage": "messages",
+    "complete": True,
+    "confirmed": False,
+}
+
+
+def left(reports: Path, number: int, text: str | None) -> Path:
+    """Make the folder of a session, the later the larger its number."""
+    folder = reports / f"20260301T{number:06d}Z-live-bcdfghjk"
+    folder.mkdir(parents=True)
+    if text is not None:
+        (folder / "collection.json").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_what_a_session_wrote_is_found(tmp_path: Path) -> None:
+    """A collection that a session has written is found again, by server and prefix."""
+    session = Session.create(tmp_path, "live", Redactor())
+    path = write(session, COLLECTED, server=SERVER, prefix="own_")
+    assert json.loads(path.read_text(encoding="utf-8")) == DOCUMENT
+    assert last(tmp_path, SERVER, "own_") == AT
+    assert last(tmp_path, SERVER, "") == ""
+    assert last(tmp_path, "6f" * 32, "own_") == ""
+
+
+@pytest.mark.parametrize(
+    "changes", [{"complete": False}, {"garbage": Garbage.MEDIA}], ids=["incomplete", "media"]
+)
+def test_what_was_no_complete_collection_does_not_count(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    """A collection that did not end, or was of media, is not the last one, but one before it is."""
+    left(tmp_path, 1, json.dumps(DOCUMENT))
+    session = Session.create(tmp_path, "live", Redactor())
+    late = replace(COLLECTED, at="2026-09-01T12:00:00Z", **changes)
+    write(session, late, server=SERVER, prefix="own_")
+    assert last(tmp_path, SERVER, "own_") == AT
+
+
+def test_the_newest_session_counts(tmp_path: Path) -> None:
+    """Of several sessions the newest tells."""
+    for number, at in ((3, "2026-03-03T00:00:00Z"), (1, AT), (2, "2026-03-02T00:00:00Z")):
+        left(tmp_path, number, json.dumps({**DOCUMENT, "at": at}))
+    assert last(tmp_path, SERVER, "own_") == "2026-03-03T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "\x00",
+        "[" * 100_000,
+        json.dumps({**DOCUMENT, "format": 2}),
+        json.dumps({**DOCUMENT, "format": True}),
+        json.dumps({**DOCUMENT, "complete": 1}),
+        json.dumps({**DOCUMENT, "at": "yesterday"}),
+        json.dumps({**DOCUMENT, "at": "2026-13-01T12:00:00Z"}),
+        json.dumps({**DOCUMENT, "at": None}),
+        json.dumps({name: DOCUMENT[name] for name in DOCUMENT if name != "confirmed"}),
+        json.dumps({"padding": "x" * 70_000, **DOCUMENT}),
+    ],
+    ids=range(14),
+)
+def test_a_damaged_file_is_passed_over(tmp_path: Path, text: str) -> None:
+    """A file that is not as a session writes it tells nothing, and one before it still does."""
+    left(tmp_path, 2, text)
+    assert last(tmp_path, SERVER, "own_") == ""
+    left(tmp_path, 1, json.dumps(DOCUMENT))
+    assert last(tmp_path, SERVER, "own_") == AT
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    """Neither `latest`, nor a link in a session's place, nor one in the file's place is followed."""
+    reports = tmp_path / "reports"
+    elsewhere = left(tmp_path / "elsewhere", 1, json.dumps(DOCUMENT))
+    reports.mkdir()
+    (reports / "latest").symlink_to(elsewhere)
+    (reports / elsewhere.name).symlink_to(elsewhere)
+    left(reports, 5, None).joinpath("collection.json").symlink_to(elsewhere / "collection.json")
+    os.mkfifo(left(reports, 6, None) / "collection.json")
+    assert last(reports, SERVER, "own_") == ""
+
+
+def test_other_folders_are_no_sessions(tmp_path: Path) -> None:
+    """A folder that is not named as a session's is, and no folder at all, tell nothing."""
+    left(tmp_path, 1, json.dumps(DOCUMENT)).rename(tmp_path / "backup")
+    assert last(tmp_path, SERVER, "own_") == ""
+    assert last(tmp_path / "absent", SERVER, "own_") == ""
+
+
+def test_only_as_much_is_read_as_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among many sessions no file older than the one that tells is opened."""
+    for number in range(500):
+        left(tmp_path, number, json.dumps({**DOCUMENT, "complete": number % 100 == 50}))
+    opened: list[Path] = []
+    look = last_collection._document
+
+    def note(folder: Path) -> dict[str, Any] | None:
+        opened.append(folder)
+        return look(folder)
+
+    monkeypatch.setattr(last_collection, "_document", note)
+    assert last(tmp_path, SERVER, "own_") == AT
+    assert len(opened) == 50

@@ -1,0 +1,254 @@
+"""Rules about how full a client's stores are before an upgrade: each limit, and the way out.
+
+Limits are called the guide's where the vendor's public documentation states them, and the
+site's where it does not; fixtures/gc/policy.toml says which is which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Final
+
+from harness.judge.runs import Run
+from harness.model import (
+    ClientSeen,
+    Collected,
+    EngineKind,
+    Finding,
+    FindingKind,
+    Garbage,
+    GateOpened,
+    LogsWeighed,
+    TableWeight,
+    Weighed,
+)
+
+GUIDE: Final = "the guide's"
+SITE: Final = "the site's"
+LIMITS: Final = {
+    "large_rows": GUIDE,
+    "repeat_rows": GUIDE,
+    "api_driven_per_s": GUIDE,
+    "every_h": GUIDE,
+    "pending_callbacks_most": SITE,
+    "dead_share_most": SITE,
+    "disk_free_share_least": SITE,
+}
+"""Whose each limit is, by its name in the policy."""
+MESSAGES: Final = ("messageStore", "messages")
+QUEUE: Final = ("callbackStore", "queue")
+_MILLION: Final = 1_000_000
+# Below this a few dead rows are a large share, and the next vacuum or page split is no matter.
+_ROWS_LEAST: Final = 10_000
+# InnoDB extends a table by some MiB at a time: a small one is mostly free space.
+_FREE_BYTES_LEAST: Final = 16 * 1024 * 1024
+_GIB: Final = 1024**3
+
+
+def _newest(run: Run) -> Weighed | None:
+    return next(reversed(run.all(Weighed)), None)
+
+
+def _gate(run: Run) -> GateOpened | None:
+    return next(reversed(run.all(GateOpened)), None)
+
+
+def _table(weighed: Weighed, place: tuple[str, str]) -> TableWeight | None:
+    """Return the weight of a table; nothing where its rows could not be told."""
+    found = (one for one in weighed.tables if (one.store, one.table) == place and one.rows >= 0)
+    return next(found, None)
+
+
+def messages(run: Run) -> Iterator[Finding]:
+    """The messages table must not be large, as it was weighed last."""
+    gate, weighed = _gate(run), _newest(run)
+    if gate is None or weighed is None:
+        return
+    table = _table(weighed, MESSAGES)
+    if table is None:
+        why = (
+            "its rows could not be told, so it is not known whether the database is large: check "
+            "the prefix of the store set and the right to read this table"
+        )
+        yield run.finding(FindingKind.COVERAGE, why, place=(*MESSAGES, ""))
+    elif table.rows > gate.large_rows:
+        why = _large(table, gate) + _in_vain(run)
+        yield run.finding(FindingKind.CAPACITY, why, place=(*MESSAGES, ""), count=table.rows)
+
+
+def _large(table: TableWeight, gate: GateOpened) -> str:
+    rows = _millions(table.rows, exact=table.exact)
+    if table.rows > gate.repeat_rows:
+        limit = f"{LIMITS['repeat_rows']} {_millions(gate.repeat_rows)}"
+        return (
+            f"very large: {rows} rows, above {limit}: run garbage collection several times, until "
+            "it ends without errors, before the upgrade (--run-gc)"
+        )
+    limit = f"{LIMITS['large_rows']} {_millions(gate.large_rows)}"
+    return (
+        f"large: {rows} rows, above {limit}: run garbage collection before the upgrade (--run-gc)"
+    )
+
+
+def _millions(rows: int, *, exact: bool = True) -> str:
+    """Write a number of rows so that nobody takes it for somebody's number."""
+    return f"{'' if exact else 'about '}{rows / _MILLION:.1f} million"
+
+
+def _in_vain(run: Run) -> str:
+    """Say so where the collection took nothing away from a table that is still large."""
+    done = [one for one in run.all(Collected) if one.garbage is Garbage.MESSAGES]
+    if not done:
+        return ""
+    before, after = done[0].rows_before, done[-1].rows_after
+    grew = before is not None and after is not None and after > before
+    none = all(one.deleted == 0 for one in done) or (before is not None and before == after)
+    if not grew and not none:
+        return "; collected, and still large"
+    what = "its rows grew all the same" if grew else "it took none away"
+    return f"; collected, and {what}: mark inbound messages read first, then collect again"
+
+
+def dead(run: Run) -> Iterator[Finding]:
+    """Dead rows and free space must not make up much of a table."""
+    gate, weighed = _gate(run), _newest(run)
+    if gate is None or weighed is None:
+        return
+    most = gate.dead_share_most
+    for table in weighed.tables:
+        place = (table.store, table.table, "")
+        gone = table.dead_rows or 0
+        rows = table.rows + gone
+        share = gone / rows if rows >= _ROWS_LEAST else 0.0
+        free = _free_share(table)
+        if share > most:
+            what, count = f"{share:.0%} of its rows are dead", gone
+        elif free > most:
+            what, count = f"{free:.0%} of its bytes are free space", 1
+        else:
+            continue
+        limit = f"above {LIMITS['dead_share_most']} limit of {most:.0%}"
+        why = f"{what}, {limit}: {_remedy(run)}"
+        yield run.finding(FindingKind.CAPACITY, why, place=place, count=count)
+
+
+def _free_share(table: TableWeight) -> float:
+    free = table.free_bytes or 0
+    return free / table.size_bytes if free >= _FREE_BYTES_LEAST and table.size_bytes else 0.0
+
+
+def _remedy(run: Run) -> str:
+    """Return the engine's own way to be rid of what is dead."""
+    if run.opened.engine.startswith(EngineKind.POSTGRES):
+        return "VACUUM it in a quiet period"
+    return "OPTIMIZE TABLE in a quiet period, which needs free disk for a second copy of it"
+
+
+def disk(run: Run) -> Iterator[Finding]:
+    """The server's disk must have room: a share of it, and for rebuilding the largest table."""
+    gate, weighed = _gate(run), _newest(run)
+    if gate is None or weighed is None or weighed.disk_free_bytes is None:
+        return
+    free = weighed.disk_free_bytes
+    least = gate.disk_free_share_least
+    size = weighed.disk_size_bytes
+    if size and free < least * size:
+        limit = f"below {LIMITS['disk_free_share_least']} limit of {least:.0%}"
+        why = f"{free / size:.0%} of the server's disk is free, {limit}: make room on it"
+        yield run.finding(FindingKind.CAPACITY, why, surface="disk, free share")
+    largest = max(weighed.tables, key=lambda one: one.size_bytes, default=None)
+    if largest and free < largest.size_bytes:
+        why = (
+            f"{free / _GIB:.1f} GiB are free on the server's disk, and rebuilding its largest "
+            f"table takes {largest.size_bytes / _GIB:.1f} GiB: make room on it"
+        )
+        place = (largest.store, largest.table, "")
+        yield run.finding(FindingKind.CAPACITY, why, place=place, surface="disk, largest table")
+
+
+def pending(run: Run) -> Iterator[Finding]:
+    """Callbacks and messages that wait must be few, or the upgrade interrupts their delivery."""
+    gate = _gate(run)
+    if gate is None:
+        return
+    most = gate.pending_callbacks_most
+    limit = f"above {LIMITS['pending_callbacks_most']} limit of {most}"
+    for name, count in _waiting(run):
+        if count > most:
+            why = (
+                f"{name} wait, {limit}: let them be delivered first; if they do not get fewer, "
+                "look whether the webhook answers"
+            )
+            yield run.finding(FindingKind.CAPACITY, why, surface=f"pending {name}", count=count)
+
+
+def _waiting(run: Run) -> Iterator[tuple[str, int]]:
+    """Yield what waits, as the client counts it; else as its table does."""
+    seen = next(reversed(run.all(ClientSeen)), None)
+    if seen and seen.pending_callbacks is not None:
+        yield "callbacks", seen.pending_callbacks
+    elif (weighed := _newest(run)) and (queue := _table(weighed, QUEUE)):
+        yield "callbacks", queue.rows
+    if seen and seen.pending_messages is not None:
+        yield "messages", seen.pending_messages
+
+
+def logs(run: Run) -> Iterator[Finding]:
+    """Logs must be rotated, and old archives taken away."""
+    for weighed in run.all(LogsWeighed)[-1:]:
+        for folder in weighed.folders:
+            surface = f"logs {folder.label}"
+            if folder.overdue:
+                why = "logs are larger than rotation leaves them: see that it runs, and run it"
+                yield run.finding(
+                    FindingKind.CAPACITY, why, surface=f"{surface}, overdue", count=folder.overdue
+                )
+            if folder.surplus:
+                why = (
+                    "archives are kept beyond those that the policy keeps: run the clean-up daily "
+                    "(python -m harness.maintenance.schedule looks whether it does)"
+                )
+                yield run.finding(
+                    FindingKind.CAPACITY, why, surface=f"{surface}, surplus", count=folder.surplus
+                )
+
+
+def overdue(run: Run) -> Iterator[Finding]:
+    """Where it is needed, a complete collection must be known, and not be long ago."""
+    gate, weighed = _gate(run), _newest(run)
+    if gate is None or weighed is None or not (need := _need(gate, weighed)):
+        return
+    complete = (
+        one.at for one in run.all(Collected) if one.complete and one.garbage is Garbage.MESSAGES
+    )
+    last = max((gate.last_collection_at, *complete))
+    every = timedelta(hours=gate.collection_every_h)
+    now, then = _time(weighed.at), _time(last)
+    if now is not None and then is not None and timedelta(0) <= now - then <= every:
+        return
+    since = f"since {last}" if then else "at all"
+    why = (
+        f"no complete garbage collection is known {since}, and {need}: {LIMITS['every_h']} advice "
+        f"is one every {gate.collection_every_h:g} h in a quiet period (--run-gc)"
+    )
+    yield run.finding(FindingKind.CAPACITY, why, surface="garbage collection, last")
+
+
+def _need(gate: GateOpened, weighed: Weighed) -> str:
+    """Return why collections have to be driven from outside; empty where they have not."""
+    if (weighed.sent_per_s or 0) > gate.api_driven_rate_per_s:
+        return (
+            f"more than {gate.api_driven_rate_per_s:g} messages a second are sent, "
+            f"{LIMITS['api_driven_per_s']} limit for automatic collection"
+        )
+    table = _table(weighed, MESSAGES)
+    return "the messages table is large" if table and table.rows > gate.large_rows else ""
+
+
+def _time(text: str) -> datetime | None:
+    """Read a time as evidence tells it; nothing where there is none."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z")
+    except ValueError:
+        return None

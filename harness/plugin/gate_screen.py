@@ -1,0 +1,160 @@
+"""The last screen of an upgrade gate: may it be upgraded, what to do first, and the table."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+from io import StringIO
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.model import (
+    Collected,
+    GateOpened,
+    LogsWeighed,
+    Moment,
+    Record,
+    TableWeight,
+    Verdict,
+    Weighed,
+)
+from harness.plugin import screen
+from harness.plugin.client_facts import client_facts
+from harness.plugin.figures import BYTES, COUNTS, rounded
+from harness.plugin.outcome import Concluded
+
+if TYPE_CHECKING:
+    from harness.plugin.gate_stage import GateStage
+
+_NARROWEST: Final = 80
+_SHOWN_TABLES: Final = 10
+_WORDS: Final = {
+    Verdict.CLEAR: ("READY", "nothing stands in the way of an upgrade, in what was looked at"),
+    Verdict.TRACE: ("NOT READY", "this is to be mended before an upgrade"),
+    Verdict.UNKNOWN: ("UNKNOWN", "we could not tell"),
+}
+R = TypeVar("R", bound=Record)
+
+
+def render(line: Concluded, stage: GateStage, *, width: int, colour: bool) -> list[str]:
+    """Return the lines of the last screen, for a terminal `width` columns wide."""
+    text = StringIO()
+    console = Console(
+        file=text,
+        width=max(width, _NARROWEST),
+        force_terminal=colour,
+        no_color=not colour,
+        highlight=False,
+    )
+    console.rule()
+    console.print(_headline(line, stage))
+    if line.judgement.findings and not line.refusal:
+        console.print(screen.reasons(line.judgement.findings))
+    if weighed := _all(stage, Weighed):
+        console.print(_tables(weighed))
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(no_wrap=True)
+    facts.add_column(overflow="fold")
+    sentence, command = _next(line, stage)
+    for name, fact in (*_facts(stage), ("next", sentence)):
+        facts.add_row(Text(name, style="bold"), Text(fact))
+    console.print(facts)
+    if command:
+        console.print(Text(f"  {command}"), soft_wrap=True)
+    return [one.rstrip() for one in text.getvalue().splitlines()]
+
+
+def _all(stage: GateStage, kind: type[R]) -> list[R]:
+    return [one for one in stage.records() if isinstance(one, kind)]
+
+
+def _headline(line: Concluded, stage: GateStage) -> Text:
+    word, said = _WORDS[line.judgement.verdict]
+    style = screen.STYLES[line.judgement.verdict]
+    collected = _all(stage, Collected)
+    done = "the client was asked to collect garbage" if collected else "nothing was changed"
+    if line.refusal:
+        word, style, said = "REFUSED", "bold yellow", line.refusal
+    text = Text(word, style=style)
+    text.append(f" (upgrade gate); {done}; exit {line.exit_status}\n{said}", "default not bold")
+    return text
+
+
+def _tables(weighed: list[Weighed]) -> Table:
+    """Return the largest tables, now and, where garbage was collected, before."""
+    first, last = weighed[0], weighed[-1]
+    then = {(one.store, one.table): one for one in first.tables}
+    grid = Table(box=None, padding=(0, 2), pad_edge=False)
+    grid.add_column("table", no_wrap=True)
+    for name in (("rows before",) if first is not last else ()) + ("rows", "dead", "size", "free"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    largest = sorted(last.tables, key=lambda one: (-one.size_bytes, one.store, one.table))
+    for one in largest[:_SHOWN_TABLES]:
+        before = then.get((one.store, one.table))
+        grid.add_row(
+            f"{one.store}.{one.table}",
+            *([_rows(before) if before else "-"] if first is not last else []),
+            _rows(one),
+            "-" if one.dead_rows is None else rounded(one.dead_rows, COUNTS),
+            rounded(one.size_bytes, BYTES),
+            "-" if one.free_bytes is None else rounded(one.free_bytes, BYTES),
+        )
+    if len(largest) > _SHOWN_TABLES:
+        grid.add_row(f"and {len(largest) - _SHOWN_TABLES} more in gate.json")
+    return grid
+
+
+def _rows(one: TableWeight) -> str:
+    return f"{'' if one.exact else '~'}{rounded(one.rows, COUNTS)}"
+
+
+def _facts(stage: GateStage) -> Iterator[tuple[str, str]]:
+    for opened in _all(stage, GateOpened):
+        yield "collected", opened.last_collection_at or "never, as far as this harness knows"
+    for one in _all(stage, Weighed)[-1:]:
+        yield "traffic", _traffic(one)
+        if one.disk_free_bytes is not None and one.disk_size_bytes:
+            free, size = rounded(one.disk_free_bytes, BYTES), rounded(one.disk_size_bytes, BYTES)
+            yield "disk", f"{free} free of {size}"
+    for logs in _all(stage, LogsWeighed):
+        for folder in logs.folders:
+            counts = f"{folder.logs} logs, {folder.archives} archives"
+            yield "logs", f"{folder.label}: {counts}, {rounded(folder.size_bytes, BYTES)}"
+    yield from client_facts(stage.records())
+    if unseen := stage.scope.not_searched:
+        yield "not seen", "; ".join(unseen)
+    times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in stage.durations_s.items())
+    yield "time", times
+    yield "evidence", os.path.relpath(stage.session.folder)
+
+
+def _traffic(weighed: Weighed) -> str:
+    if weighed.sent_per_s is None:
+        return "not seen"
+    minutes = weighed.rate_window_s / 60
+    return f"{weighed.sent_per_s:.1f} messages sent a second, over {minutes:g} minutes"
+
+
+def _next(line: Concluded, stage: GateStage) -> tuple[str, str]:
+    command = shlex.join(("pytest", "--upgrade-gate", *stage.request.lasting))
+    if line.refusal:
+        return "do what the sentence above says, then run the same command again", ""
+    verdict = line.judgement.verdict
+    if verdict is Verdict.UNKNOWN:
+        return "mend the cause named above and run again:", command
+    if verdict is Verdict.CLEAR:
+        return "keep the evidence with the release's papers; back up, and upgrade", ""
+    weighed = [one for one in _all(stage, Weighed) if one.moment is Moment.BEFORE]
+    asked = stage.request.webapp
+    if weighed and asked and not asked.garbage and _is_large(stage, weighed[-1]):
+        return "in a quiet hour, have garbage collected and look again:", f"{command} --run-gc"
+    return "do what the sentences above say, and look again:", command
+
+
+def _is_large(stage: GateStage, weighed: Weighed) -> bool:
+    limit = stage.request.policy.large_rows
+    return any(one.table == "messages" and one.rows > limit for one in weighed.tables)
