@@ -64,6 +64,8 @@ class Bed:
     @property
     def deleted(self) -> int:
         """How many messages really went."""
+        # It tells first, and keeps its own account afterwards.
+        self.stand_in.wait_idle()
         return sum(len(one.messages) for one in self.stand_in.collections)
 
 
