@@ -138,11 +138,14 @@ def commands(choice: EngineChoice, store_set: StoreSet) -> Iterator[tuple[str, .
         given = (
             "--upgrade-gate",
             desk.db_env(store_set.config),
-            f"--webapp-url={stand_in.url}",
-            f"--gc-policy={desk.file('policy.toml', limits)}",
             f"--reports={folder}/reports",
         )
-        for piece, further in (("pytest --upgrade-gate", ()), ("… --run-gc", ("--run-gc",))):
+        webapp = (f"--webapp-url={stand_in.url}", f"--gc-policy={desk.file('policy.toml', limits)}")
+        for piece, further in (
+            ("pytest --upgrade-gate", ()),
+            ("… --webapp-url", webapp),
+            ("… --run-gc", (*webapp, "--run-gc")),
+        ):
             shown = desk.pytest(*given, *further, around=around).stdout
             took = re.search(r"gate ([0-9.]+) s", shown)
             said = re.findall(

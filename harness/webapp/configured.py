@@ -25,8 +25,6 @@ class StandInConfig:
     counted from, now if None; `settings` is what was changed of the version's defaults.
     `webhook_ca` is trusted where notifications go; `access_log` is a file for lines like
     lighttpd's, which hold message ids. `pause_s` goes by after each batch.
-    `stats_inside`: that in multiconnect statistics are a map within ``db``, as collections are
-    within ``gc``, is inferred; False puts the map around ``db``.
     """
 
     run_config: RunConfig
@@ -44,4 +42,3 @@ class StandInConfig:
     webhook_ca: Path | None = None
     access_log: Path | None = None
     pause_s: float = 0
-    stats_inside: bool = True

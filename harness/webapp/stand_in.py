@@ -165,9 +165,7 @@ class StandIn:
             counted = statistics.count(store_set)
         if not self._coreapps.are_several:
             return {"stats": {"db": counted}}
-        if self.config.stats_inside:
-            return {"stats": {"db": {_PRIMARY: counted}}}
-        return {"stats": {_PRIMARY: {"db": counted}}}
+        return {"stats": {"db": {_PRIMARY: counted}}}
 
     def health(self) -> Document:
         """Return how each container does."""
@@ -183,13 +181,15 @@ class StandIn:
         }
 
     def support(self) -> Document:
-        """Return what there is about the stores; that schema versions stand here is published."""
+        """Return what there is about the stores, which in multiconnect each node tells."""
         with self._connections.borrowed() as store_set:
             stores, engine = sorted(store_set.databases()), store_set.config.engine
         told = {
             "db_engine": {"mysql": "MYSQL", "postgres": "PGSQL"}[engine.value],
             "multi_connect": self._coreapps.are_several,
             "description": self.version,
-            "schema_versions": dict.fromkeys(stores, 1),
+            "schema": {one.removesuffix("Store"): 1 for one in stores if one.endswith("Store")},
         }
-        return {"support": told}
+        if not self._coreapps.are_several:
+            return {"support": told}
+        return {"support": dict.fromkeys((_PRIMARY, _SECONDARY, *self.nodes), told)}
