@@ -23,7 +23,7 @@ from harness.webapp.standing import standing
 
 from .live_bed import REPOSITORY, SCREEN_COLUMNS, SUBJECT, Bed, Done
 
-PASSWORD: Final = "Quite-secret-webapp-77"  # noqa: S105  # of a stand-in
+PASSWORD: Final = "Quite-secret-webapp-77"  # of a stand-in
 USERNAME: Final = "operator"
 QUICK: Final = {"look_every_s": 0.1, "rest_looks": 2, "least_s": 0.3, "wait_s": 3}
 _DAY_MS: Final = 24 * 60 * 60 * 1000
@@ -64,7 +64,9 @@ class ClientBed:
 
     def gate(self, *arguments: str, **how: Any) -> Done:
         """Run `pytest --upgrade-gate` with the client's API, under quick limits."""
-        policy = () if any(one.startswith("--gc-policy=") for one in arguments) else (self.policy(),)
+        policy = (
+            () if any(one.startswith("--gc-policy=") for one in arguments) else (self.policy(),)
+        )
         how.setdefault("around", self.around)
         config = how.pop("config", self.bed.config)
         url = (self.url,) if how.pop("api", True) else ()
@@ -74,7 +76,9 @@ class ClientBed:
 
     def live(self, *arguments: str, people: Sequence[Person] = (SUBJECT,), **how: Any) -> Done:
         """Run `pytest --live` with the client's API, under quick limits."""
-        policy = () if any(one.startswith("--gc-policy=") for one in arguments) else (self.policy(),)
+        policy = (
+            () if any(one.startswith("--gc-policy=") for one in arguments) else (self.policy(),)
+        )
         how.setdefault("around", self.around)
         return self.bed.run(self.url, *policy, *arguments, people=people, **how)
 
@@ -119,12 +123,12 @@ class ClientBed:
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+                process.wait()
 
     def asked(self) -> int:
         """Count how often a collection was really started."""
         return sum(
-            one.method == "PUT" and one.path.endswith("/gc") and one.status < 300  # noqa: PLR2004
+            one.method == "PUT" and one.path.endswith("/gc") and one.status < 300
             for one in self.stand_in.requests
         )
 

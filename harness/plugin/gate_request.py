@@ -122,7 +122,9 @@ def read_gate_request(config: pytest.Config, *, narrowed: bool) -> GateRequest:
         operator=live_request.note(config, "operator"),
         ticket=live_request.note(config, "ticket"),
         lasting=tuple(_lasting(config)),
-        flags=tuple(shown for name, shown in webapp_request.FLAGS.items() if config.getoption(name)),
+        flags=tuple(
+            shown for name, shown in webapp_request.FLAGS.items() if config.getoption(name)
+        ),
     )
 
 

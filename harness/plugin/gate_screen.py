@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from io import StringIO
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -75,8 +75,7 @@ def _all(stage: GateStage, kind: type[R]) -> list[R]:
 def _headline(line: Concluded, stage: GateStage) -> Text:
     word, said = _WORDS[line.judgement.verdict]
     style = screen.STYLES[line.judgement.verdict]
-    collected = _all(stage, Collected)
-    done = "the client was asked to collect garbage" if collected else "nothing was changed"
+    done = "the client was asked to collect garbage" if stage.asked else "nothing was changed"
     if line.refusal:
         word, style, said = "REFUSED", "bold yellow", line.refusal
     text = Text(word, style=style)
@@ -84,7 +83,7 @@ def _headline(line: Concluded, stage: GateStage) -> Text:
     return text
 
 
-def _tables(weighed: list[Weighed]) -> Table:
+def _tables(weighed: list[Weighed]) -> Group:
     """Return the messages and the largest tables, now and, after a collection, before it.
 
     A column in which no table has anything is left away.
@@ -109,10 +108,8 @@ def _tables(weighed: list[Weighed]) -> Table:
     for one, *cells in zip(shown, *told.values(), strict=True):
         grid.add_row(f"{one.store}.{one.table}", *(cell or "-" for cell in cells))
     notes = [f"and {len(more)} more in gate.json"] * bool(more)
-    notes += ["~ is an estimate"] * any(not one.exact for one in shown)
-    if notes:
-        grid.add_row("; ".join(notes))
-    return grid
+    notes += ["~ is the server's estimate"] * any(not one.exact for one in shown)
+    return Group(grid, *(["; ".join(notes)] if notes else []))
 
 
 def _by_weight(one: TableWeight) -> tuple[bool, int, str, str]:
