@@ -116,6 +116,10 @@ class WebappError(HarnessError):
         self.started = started
 
 
+class WebappDeniedError(WebappError):
+    """The client's API does not let anybody in with the credentials that were given."""
+
+
 class WebappUnreachableError(WebappError):
     """The client's API could not be reached, or the connection was lost half way."""
 

@@ -105,30 +105,37 @@ def _ask_client(gate: Gate, collecting: Collecting, weighed: Weighed, record: Re
 def require_quiet(sent_per_s: float | None, last_at: str, policy: GcPolicy) -> None:
     """Refuse to have garbage collected at a busy time, or again within a day.
 
+    Raises:
+        RefusalError: It is not the time.
+    """
+    if why := untimely(sent_per_s, last_at, policy):
+        raise RefusalError(f"{why}; nothing was touched.")
+
+
+def untimely(sent_per_s: float | None, last_at: str, policy: GcPolicy) -> str:
+    """Return why this is not the time to have garbage collected, with the way out; empty if it is.
+
     Args:
         sent_per_s: The rate of outbound messages now; None if it is not known.
         last_at: The last complete collection that is known, in ISO 8601, or empty.
         policy: The limits.
-
-    Raises:
-        RefusalError: It is not the time.
     """
     if sent_per_s is None:
-        raise RefusalError(
+        return (
             "How busy the client is cannot be seen, and garbage is collected in quiet periods: "
-            f"leave --run-gc away, {_ANY_TIME}; nothing was touched."
+            f"leave --run-gc away, {_ANY_TIME}"
         )
     if sent_per_s > policy.quiet_per_s:
-        raise RefusalError(
-            f"The client sends {sent_per_s:.1f} messages a second, and the site's limit for "
-            f"collecting garbage is {policy.quiet_per_s:g}: run in a quieter hour, {_ANY_TIME}; "
-            "nothing was touched."
+        return (
+            f"The client sends {sent_per_s:.2f} messages a second, and the site's limit for "
+            f"collecting garbage is {policy.quiet_per_s:g}: run in a quieter hour, {_ANY_TIME}"
         )
     if last_at and _since(last_at) < timedelta(hours=policy.every_h):
-        raise RefusalError(
+        return (
             f"Garbage was collected completely at {last_at}, and the guide's interval is "
-            f"{policy.every_h:g} hours: leave --run-gc away, {_ANY_TIME}; nothing was touched."
+            f"{policy.every_h:g} hours: leave --run-gc away, {_ANY_TIME}"
         )
+    return ""
 
 
 def limits_of(policy: GcPolicy) -> Limits:

@@ -93,6 +93,7 @@ class Header:
     webapp_url: str = ""
     webapp_ca: str = ""
     garbage: tuple[str, ...] = ()
+    marks_read: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)

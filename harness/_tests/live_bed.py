@@ -59,9 +59,15 @@ class Done:
 
     @property
     def session(self) -> Path:
-        """The folder of the only session."""
-        (only,) = (one for one in self.reports.iterdir() if not one.is_symlink())
-        return only
+        """The folder of the newest session."""
+        return max(one for one in self.reports.iterdir() if not one.is_symlink())
+
+    @property
+    def first(self) -> str:
+        """The first line of the last screen, which is below the rule."""
+        shown = self.shown.splitlines()
+        (*_, rule) = (n for n, line in enumerate(shown) if set(line) == {"─"})
+        return shown[rule + 1]
 
     @property
     def verdict(self) -> dict[str, Any]:
@@ -133,9 +139,21 @@ class Desk:
         given = ("--live", f"--pseudonym-key={key or self.key}", f"--reports={reports}", *arguments)
         shown = self.pytest(*given, stdin=stdin, around=around)
         done = Done(shown.returncode, shown.stdout + shown.stderr, reports)
-        if searched:
-            found = self.leaks(done)
-            assert not found, (done.status, found)
+        return self._searched(done) if searched else done
+
+    def run_gate(
+        self, *arguments: str, around: Mapping[str, str] | None = None, reports: Path | None = None
+    ) -> Done:
+        """Run `pytest --upgrade-gate` to its end, and see that nobody is named in what it leaves."""
+        self._runs += 1
+        reports = reports or self.folder / f"reports-{self._runs}"
+        given = ("--upgrade-gate", f"--reports={reports}", *arguments)
+        shown = self.pytest(*given, around=around)
+        return self._searched(Done(shown.returncode, shown.stdout + shown.stderr, reports))
+
+    def _searched(self, done: Done) -> Done:
+        found = self.leaks(done)
+        assert not found, (done.status, found)
         return done
 
     def pytest(
@@ -145,7 +163,7 @@ class Desk:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("WA_DB_", "PYTEST_", "ALLURE_"))
+            if not name.startswith(("WA_DB_", "WA_WEB_", "PYTEST_", "ALLURE_"))
         }
         home = self.folder / "home"
         home.mkdir(exist_ok=True)

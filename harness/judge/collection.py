@@ -39,7 +39,8 @@ def unended(run: Run) -> Iterator[Finding]:
 
 def _sentence(run: Run, one: Collected) -> str:
     """Return what is known of a collection that is not complete, and the way out."""
-    parts = [f"garbage collection did not end: {one.why or 'no reason was recorded'}"]
+    why = one.why.rstrip(".") or "no reason was recorded"
+    parts = [f"garbage collection did not end: {why}"]
     for outcome in (NodeOutcome.FAILED, NodeOutcome.SILENT):
         nodes = [node for node in one.nodes if node.outcome is outcome]
         if nodes:

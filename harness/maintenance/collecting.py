@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from harness import clock
 from harness.config import WebappConfig
-from harness.maintenance.collection import Bounds, collect
+from harness.maintenance.collection import Bounds, collect, nothing
 from harness.maintenance.completion import ByStatistics, Check, Completion
 from harness.maintenance.gc_policy import GcPolicy
 from harness.maintenance.reading import mark_read
@@ -23,7 +25,8 @@ class Collecting:
     """What the client is asked for in one session, however many subjects that has.
 
     `completion` tells how the end of a collection is seen; `marks_read`: inbound messages are
-    marked read before. Nothing is asked for where `garbage` is empty.
+    marked read before. Nothing is asked for where `garbage` is empty. `began` is called before
+    the client is asked for anything, and `asked` tells whether it was.
     """
 
     webapp: Webapp
@@ -32,6 +35,8 @@ class Collecting:
     completion: Completion
     marks_read: bool = False
     ended: list[Collected] = field(default_factory=list)
+    began: Callable[[], None] = nothing
+    asked: bool = False
 
     @property
     def due(self) -> bool:
@@ -49,7 +54,8 @@ class Collecting:
     def collect(self, run: str, store_set: StoreSet, record: Recorder, check: Check) -> None:
         """Mark messages read if asked to, and see each collection through to its end.
 
-        A collection that fails, or does not end in time, is recorded as such and raises nothing.
+        A collection that fails, or does not end in time, is recorded as such and raises nothing;
+        one whose end was not waited for is recorded too.
 
         Args:
             run: Whose records they are.
@@ -60,10 +66,19 @@ class Collecting:
         Raises:
             StoreError: The unread messages cannot be read.
         """
+        self.asked = True
+        self.began()
         if self.marks_read and not self.ended:
             record(self._marked(run, store_set, check))
         for garbage in self.garbage[len(self.ended) :]:
-            ended = collect(self.webapp, run, garbage, self.completion, self._bounds, check=check)
+            at, begun_s = clock.now(), time.monotonic()
+            try:
+                ended = collect(
+                    self.webapp, run, garbage, self.completion, self._bounds, check=check
+                )
+            except BaseException:
+                record(_left(run, garbage, at, time.monotonic() - begun_s))
+                raise
             self.ended.append(ended)
             record(ended)
 
@@ -79,18 +94,37 @@ class Collecting:
         return mark_read(self.webapp, run, ids, most=most, per_s=per_s, check=check)
 
 
-def made(
+def _left(run: str, garbage: Garbage, at: str, duration_s: float) -> Collected:
+    """Return the record of a collection whose end was not waited for."""
+    return Collected(
+        run=run,
+        garbage=garbage,
+        at=at,
+        duration_s=round(duration_s, 3),
+        times=1,
+        complete=False,
+        confirmed=False,
+        deleted=None,
+        rows_before=None,
+        rows_after=None,
+        nodes=(),
+        why="waiting was interrupted, and what was begun goes on in the client",
+    )
+
+
+def made(  # noqa: PLR0913  # each is one thing to decide
     config: WebappConfig,
     garbage: tuple[Garbage, ...],
     policy: GcPolicy,
     *,
     reads: bool = False,
     ended: Iterable[Collected] = (),
+    began: Callable[[], None] = nothing,
 ) -> Collecting:
     """Return what a real client is asked for; its end is seen in its statistics.
 
     The webhook, which would tell, is the client's owner's, and is left alone. What `ended` before
-    the session was interrupted is not asked for again.
+    the session was interrupted is not asked for again. `began` is called once it is asked.
     """
     webapp = Webapp(config)
     completion = ByStatistics(
@@ -99,4 +133,4 @@ def made(
         stable_times=policy.rest_looks,
         least_s=policy.least_s,
     )
-    return Collecting(webapp, garbage, policy, completion, reads, list(ended))
+    return Collecting(webapp, garbage, policy, completion, reads, list(ended), began)

@@ -20,7 +20,7 @@ import stamina
 
 from harness import clock
 from harness.config import WebappConfig
-from harness.errors import WebappError
+from harness.errors import WebappDeniedError, WebappError
 from harness.maintenance import webapp_sentences as sentences
 from harness.maintenance import webapp_shapes as shapes
 from harness.maintenance.webapp_answers import Trouble, TroubleError, understood
@@ -71,8 +71,15 @@ class Webapp:
         return self._version
 
     def login(self) -> None:
-        """Log in, for a fresh token; a password is never set or changed."""
+        """Log in, for a fresh token; a password is never set or changed.
+
+        Raises:
+            WebappDeniedError: The credentials are not taken.
+            WebappError: It did not come to that.
+        """
         trouble = self._logged_in(time.monotonic() + self._timeout_s)
+        if trouble and trouble.sentence in sentences.NOT_LET_IN:
+            raise WebappDeniedError(trouble.sentence, code=trouble.code)
         if trouble:
             raise trouble.error()
 

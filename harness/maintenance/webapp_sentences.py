@@ -97,6 +97,7 @@ DENIED_AT_LOGIN: Final = (
     "The Webapp denies the login (1005): mend WA_WEB_USERNAME and WA_WEB_PASSWORD, or, where its "
     "default password is still in force, log in once with a new one by yourself."
 )
+NOT_LET_IN: Final = frozenset({WRONG_CREDENTIALS, DEFAULT_IN_FORCE, DENIED_AT_LOGIN})
 EXPIRED_AT_ONCE: Final = (
     "The Webapp refused a token that it had given a moment before: look whether its clock is "
     "right, and whether several Webapps behind one address share their database."

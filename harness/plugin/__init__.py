@@ -132,9 +132,10 @@ def _gate_stage(
     interruption: Interruption,
 ) -> GateStage:
     from harness.plugin.gate_stage import GateStage  # noqa: PLC0415
+    from harness.plugin.progress import shown  # noqa: PLC0415
 
     _quieten(config)
-    return GateStage(request, session, redactor, interruption)
+    return GateStage(request, session, redactor, interruption, partial(shown, config))
 
 
 def _quieten(config: pytest.Config) -> None:

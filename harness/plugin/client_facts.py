@@ -36,9 +36,15 @@ def _client(seen: ClientSeen) -> str:
 
 
 def _collected(one: Collected) -> str:
-    deleted = "" if one.deleted is None else f", {rounded(one.deleted, COUNTS)} deleted"
-    times = "" if one.times == 1 else f", asked {one.times} times"
-    state = "complete" if one.complete else "NOT complete"
+    state = "complete" if one.complete else "NOT known to be complete"
     if one.complete and not one.confirmed:
-        state = "over as far as the client's statistics tell; its webhook is its owner's"
-    return f"{one.garbage.value}: {state}{deleted}{times}, {one.duration_s:.0f} s"
+        state = "over, as far as the client's own counts tell"
+    parts = [state]
+    if one.deleted is not None:
+        parts.append(f"{rounded(one.deleted, COUNTS)} deleted")
+    elif one.rows_before is not None and one.rows_after is not None:
+        before, after = rounded(one.rows_before, COUNTS), rounded(one.rows_after, COUNTS)
+        parts.append(f"{before} before and {after} after")
+    if one.times != 1:
+        parts.append(f"begun {one.times} times")
+    return f"{one.garbage.value}: {'; '.join((*parts, f'{one.duration_s:.1f} s'))}"

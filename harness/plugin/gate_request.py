@@ -52,7 +52,11 @@ _LASTING: Final = (
 
 @dataclass(frozen=True, slots=True)
 class GateRequest:
-    """What is asked of an upgrade gate; the versions are empty where they were not given."""
+    """What is asked of an upgrade gate; the versions are empty where they were not given.
+
+    `lasting` are the options that a gate which follows is given too, `flags` those that have the
+    client do something.
+    """
 
     config: RunConfig
     manifest: Manifest
@@ -65,6 +69,7 @@ class GateRequest:
     operator: str = ""
     ticket: str = ""
     lasting: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
     candidate: str = ""
     baseline: None = None
     controls: bool = False
@@ -117,6 +122,9 @@ def read_gate_request(config: pytest.Config, *, narrowed: bool) -> GateRequest:
         operator=live_request.note(config, "operator"),
         ticket=live_request.note(config, "ticket"),
         lasting=tuple(_lasting(config)),
+        flags=tuple(
+            shown for name, shown in webapp_request.FLAGS.items() if config.getoption(name)
+        ),
     )
 
 
@@ -136,7 +144,11 @@ def refuse_strays(config: pytest.Config) -> None:
 
 def _version(config: pytest.Config, name: str) -> str:
     text = config.getoption(name)
-    return "" if text is None else str(parse_version(text))
+    try:
+        return "" if text is None else str(parse_version(text))
+    except RefusalError as error:
+        option = f"--{name.replace('_', '-')}"
+        raise RefusalError(f"{option} is no version. {error} Nothing was touched.") from None
 
 
 def _lasting(config: pytest.Config) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from io import StringIO
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -75,8 +75,7 @@ def _all(stage: GateStage, kind: type[R]) -> list[R]:
 def _headline(line: Concluded, stage: GateStage) -> Text:
     word, said = _WORDS[line.judgement.verdict]
     style = screen.STYLES[line.judgement.verdict]
-    collected = _all(stage, Collected)
-    done = "the client was asked to collect garbage" if collected else "nothing was changed"
+    done = "the client was asked to collect garbage" if stage.asked else "nothing was changed"
     if line.refusal:
         word, style, said = "REFUSED", "bold yellow", line.refusal
     text = Text(word, style=style)
@@ -84,37 +83,51 @@ def _headline(line: Concluded, stage: GateStage) -> Text:
     return text
 
 
-def _tables(weighed: list[Weighed]) -> Table:
-    """Return the largest tables, now and, where garbage was collected, before."""
+def _tables(weighed: list[Weighed]) -> Group:
+    """Return the messages and the largest tables, now and, after a collection, before it.
+
+    A column in which no table has anything is left away.
+    """
     first, last = weighed[0], weighed[-1]
-    then = {(one.store, one.table): one for one in first.tables}
+    largest = sorted(last.tables, key=_by_weight)
+    shown, more = largest[:_SHOWN_TABLES], largest[_SHOWN_TABLES:]
+    then = {(one.store, one.table): one for one in first.tables if first is not last}
+    before = [then.get((one.store, one.table)) for one in shown]
+    columns = {
+        "before": [_rows(one) for one in before],
+        "rows": [_rows(one) for one in shown],
+        "dead": ["" if one.dead_rows is None else rounded(one.dead_rows, COUNTS) for one in shown],
+        "size": [rounded(one.size_bytes, BYTES) for one in shown],
+        "free": ["" if one.free_bytes is None else rounded(one.free_bytes, BYTES) for one in shown],
+    }
+    told = {name: cells for name, cells in columns.items() if any(cells)}
     grid = Table(box=None, padding=(0, 2), pad_edge=False)
-    grid.add_column("table", no_wrap=True)
-    for name in (("rows before",) if first is not last else ()) + ("rows", "dead", "size", "free"):
+    grid.add_column("table", overflow="fold")
+    for name in told:
         grid.add_column(name, justify="right", no_wrap=True)
-    largest = sorted(last.tables, key=lambda one: (-one.size_bytes, one.store, one.table))
-    for one in largest[:_SHOWN_TABLES]:
-        before = then.get((one.store, one.table))
-        grid.add_row(
-            f"{one.store}.{one.table}",
-            *([_rows(before) if before else "-"] if first is not last else []),
-            _rows(one),
-            "-" if one.dead_rows is None else rounded(one.dead_rows, COUNTS),
-            rounded(one.size_bytes, BYTES),
-            "-" if one.free_bytes is None else rounded(one.free_bytes, BYTES),
-        )
-    if len(largest) > _SHOWN_TABLES:
-        grid.add_row(f"and {len(largest) - _SHOWN_TABLES} more in gate.json")
-    return grid
+    for one, *cells in zip(shown, *told.values(), strict=True):
+        grid.add_row(f"{one.store}.{one.table}", *(cell or "-" for cell in cells))
+    notes = [f"and {len(more)} more in gate.json"] * bool(more)
+    notes += ["~ is the server's estimate"] * any(not one.exact for one in shown)
+    return Group(grid, *(["; ".join(notes)] if notes else []))
 
 
-def _rows(one: TableWeight) -> str:
+def _by_weight(one: TableWeight) -> tuple[bool, int, str, str]:
+    # The messages decide, however small they are.
+    return (one.table != "messages", -one.size_bytes, one.store, one.table)
+
+
+def _rows(one: TableWeight | None) -> str:
+    if one is None or one.rows < 0:
+        return ""  # it was not there, or could not be told
     return f"{'' if one.exact else '~'}{rounded(one.rows, COUNTS)}"
 
 
 def _facts(stage: GateStage) -> Iterator[tuple[str, str]]:
     for opened in _all(stage, GateOpened):
-        yield "collected", opened.last_collection_at or "never, as far as this harness knows"
+        at = opened.last_collection_at
+        known = f"last at {at}" if at else "never before"
+        yield "collected", f"{known}, as far as this harness knows"
     for one in _all(stage, Weighed)[-1:]:
         yield "traffic", _traffic(one)
         if one.disk_free_bytes is not None and one.disk_size_bytes:
@@ -145,7 +158,7 @@ def _next(line: Concluded, stage: GateStage) -> tuple[str, str]:
         return "do what the sentence above says, then run the same command again", ""
     verdict = line.judgement.verdict
     if verdict is Verdict.UNKNOWN:
-        return "mend the cause named above and run again:", command
+        return "mend the cause named above and run again:", f"{command}{_unended(stage)}"
     if verdict is Verdict.CLEAR:
         return "keep the evidence with the release's papers; back up, and upgrade", ""
     weighed = [one for one in _all(stage, Weighed) if one.moment is Moment.BEFORE]
@@ -153,6 +166,15 @@ def _next(line: Concluded, stage: GateStage) -> tuple[str, str]:
     if weighed and asked and not asked.garbage and _is_large(stage, weighed[-1]):
         return "in a quiet hour, have garbage collected and look again:", f"{command} --run-gc"
     return "do what the sentences above say, and look again:", command
+
+
+def _unended(stage: GateStage) -> str:
+    """Return the options about garbage, where it was to be collected and was not, to the end."""
+    asked = stage.request.webapp
+    done = {one.garbage for one in _all(stage, Collected) if one.complete}
+    if not asked or done >= {*asked.garbage}:
+        return ""
+    return "".join(f" {one}" for one in stage.request.flags)
 
 
 def _is_large(stage: GateStage, weighed: Weighed) -> bool:

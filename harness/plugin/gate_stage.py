@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import BinaryIO
 
@@ -17,7 +17,7 @@ from harness.evidence.verdict import Rows, Scope
 from harness.gate import Gate
 from harness.judge import judge, runs_of
 from harness.live import CASE, Guard, token
-from harness.maintenance.collecting import made
+from harness.maintenance.collecting import Collecting, made
 from harness.model import (
     ClientSeen,
     Collected,
@@ -34,7 +34,9 @@ from harness.plugin import gate_screen
 from harness.plugin.gate_request import GateRequest
 from harness.plugin.live_stage import LiveCase
 from harness.plugin.outcome import Concluded
+from harness.plugin.progress import RowsRead
 from harness.plugin.recorded import Recorded
+from harness.plugin.webapp_request import waiting_for
 from harness.redaction import Redactor
 from harness.stores import StoreSet, connect
 from harness.stores.server import identity_of, label_of
@@ -49,6 +51,7 @@ class GateStage:
     session: Session
     redactor: Redactor
     guard: Guard
+    progress: Callable[[int], AbstractContextManager[RowsRead]]
     durations_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     history: list[Record] = field(default_factory=list)
 
@@ -59,6 +62,7 @@ class GateStage:
     def __post_init__(self) -> None:
         self._cleanup = ExitStack()
         self._recorded: Recorded | None = None
+        self._collecting: Collecting | None = None
         self.refused: HarnessError | None = None
         self.redactor.register_secret(self.request.config.password)
         if webapp := self.request.webapp:
@@ -114,6 +118,11 @@ class GateStage:
         """Operator and ticket, as given."""
         return self.request.operator, self.request.ticket
 
+    @property
+    def asked(self) -> bool:
+        """Whether the client was asked for anything but to be looked at."""
+        return self._collecting is not None and self._collecting.asked
+
     def records(self) -> History:
         """Return everything recorded so far, as one history."""
         return tuple(self.history)
@@ -144,20 +153,28 @@ class GateStage:
                     "touched."
                 )
             server = identity_of(store_set)
-        with self._timed("gate"), self._recording() as stream:
+        with self._timed("gate"), self._recording() as stream, self.progress(0) as read:
 
             def record(fact: Record) -> None:
                 self.history.append(fact)
                 history.write(stream, [fact], redactor=self.redactor)
 
             try:
-                gate.look(self._gate(store_set, server), record)
+                gate.look(self._gate(store_set, server, read), record)
             finally:
                 self.session.write_json("gate.json", _document(self.history))
                 self._keep_collection(server)
 
-    def _gate(self, store_set: StoreSet, server: str) -> Gate:
+    def _gate(self, store_set: StoreSet, server: str, read: RowsRead) -> Gate:
         request, asked = self.request, self.request.webapp
+        if asked:
+            self._collecting = made(
+                asked.config,
+                asked.garbage,
+                request.policy,
+                reads=asked.marks_read,
+                began=lambda: read.wait(waiting_for(request.policy)),
+            )
         logs = request.files.of_kind(FileKind.LOG)
         return Gate(
             run=token(),
@@ -169,9 +186,7 @@ class GateStage:
             to_version=request.to_version,
             last_collection_at=last_collection.last(request.reports, server, request.config.prefix),
             logs=tuple((root.label, root.path) for root in logs),
-            collecting=made(asked.config, asked.garbage, request.policy, reads=asked.marks_read)
-            if asked
-            else None,
+            collecting=self._collecting,
             any_time=bool(asked and asked.any_time),
             check=self.guard.require_time,
         )

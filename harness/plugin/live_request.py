@@ -79,6 +79,13 @@ _LASTING: Final = {
     "log_treatment": "--log-treatment",
     **webapp_request.VALUES,
 }
+# What a session's journal knows, by the option that it stands for.
+_KEPT: Final = {
+    "log_dir": "log_dirs",
+    "media_dir": "media_dirs",
+    "webapp_url": "webapp_url",
+    "webapp_ca": "webapp_ca",
+}
 _LOG_TREATMENTS: Final = ("mask", "report")
 _LASTING_FLAGS: Final = {
     "accept_drift": "--accept-drift",
@@ -225,7 +232,7 @@ def read_live_request(config: pytest.Config, *, narrowed: bool) -> LiveRequest:
         operator=note(config, "operator"),
         ticket=note(config, "ticket"),
         named=tuple(_named(config)),
-        lasting=tuple(_lasting(config)),
+        lasting=tuple(_lasting(config, resume)),
     )
 
 
@@ -467,8 +474,19 @@ def _webapp(config: pytest.Config, mode: Mode, resume: Path | None) -> WebappReq
     """
     begun = header_of(resume) if resume else None
     asked = read_webapp_request(config, (begun.webapp_url, begun.webapp_ca) if begun else ("", ""))
+    if config.getoption("gc_policy") and not asked:
+        raise RefusalError(
+            "--gc-policy has the limits of the client's garbage collection: give --webapp-url too, "
+            "or leave it away; nothing was touched."
+        )
     if asked and begun:
-        return replace(asked, garbage=tuple(map(Garbage, begun.garbage)), any_time=True)
+        if asked.garbage and not begun.garbage:
+            raise RefusalError(
+                "--resume goes on as the session was begun, without a garbage collection: leave "
+                "--run-gc away; nothing was touched."
+            )
+        garbage = tuple(map(Garbage, begun.garbage))
+        return replace(asked, garbage=garbage, marks_read=begun.marks_read, any_time=True)
     if asked and asked.garbage and mode is Mode.AUDIT:
         raise RefusalError(
             "--audit only reads, and --run-gc has the client delete: leave one of them away; "
@@ -485,12 +503,17 @@ def _named(config: pytest.Config) -> Iterator[str]:
         yield "--wa-id-file=-"
 
 
-def _lasting(config: pytest.Config) -> Iterator[str]:
+def _lasting(config: pytest.Config, resume: Path | None) -> Iterator[str]:
+    """Yield the options that a run which follows is given too; a resumed one had them before."""
+    begun = header_of(resume) if resume else None
     for name, option in _LASTING.items():
-        value = config.getoption(name)
-        for one in value if isinstance(value, list) else [value] * (value is not None):
+        value = config.getoption(name) or (begun and getattr(begun, _KEPT.get(name, ""), None))
+        for one in value if isinstance(value, list | tuple) else [value] * bool(value):
             yield f"{option}={one}"
-    yield from (option for name, option in _LASTING_FLAGS.items() if config.getoption(name))
+    kept = {"run_gc": begun and begun.garbage, "mark_read": begun and begun.marks_read}
+    for name, option in _LASTING_FLAGS.items():
+        if config.getoption(name) or kept.get(name):
+            yield option
 
 
 def note(config: pytest.Config, name: str) -> str:

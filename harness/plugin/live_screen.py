@@ -19,7 +19,6 @@ from harness.evidence.verdict import FileAccount
 from harness.judge import Run, runs_of
 from harness.model import (
     ClosureFrozen,
-    Collected,
     Erased,
     Mode,
     PlanMade,
@@ -124,11 +123,8 @@ def _files(stage: LiveStage) -> str:
 
 def _garbage(stage: LiveStage) -> str:
     """Say that the client did not collect its garbage, where it was to and the rows are gone."""
-    asked = stage.request.webapp
-    if stage.rows == "untouched" or not asked or not asked.garbage:
-        return ""
-    done = [one for one in stage.records() if isinstance(one, Collected) and one.complete]
-    return "" if {one.garbage for one in done} >= {*asked.garbage} else ", garbage NOT collected"
+    is_left = stage.rows != "untouched" and stage.uncollected
+    return ", garbage NOT collected" if is_left else ""
 
 
 def _said(line: Concluded, stage: LiveStage) -> str:

@@ -17,7 +17,7 @@ from harness.evidence import last_collection
 from harness.evidence.session import Session
 from harness.evidence.verdict import Rows, Scope
 from harness.file_erasure import look_at
-from harness.gate import limits_of, require_quiet
+from harness.gate import limits_of, untimely
 from harness.identity import WaId
 from harness.journal import NAME, Journal, Progress
 from harness.judge import judge, runs_of
@@ -26,6 +26,7 @@ from harness.maintenance import schedule
 from harness.maintenance.settings import Weight, audit, parse_version
 from harness.maintenance.webapp_api import Webapp
 from harness.model import (
+    Collected,
     Erased,
     History,
     Mode,
@@ -165,6 +166,13 @@ class LiveStage:
         return "committed" if changed else "untouched"
 
     @property
+    def uncollected(self) -> bool:
+        """Whether the client was to collect garbage, and is not known to have done so."""
+        asked = self.request.webapp
+        done = {one.garbage for one in self.history if isinstance(one, Collected) and one.complete}
+        return asked is not None and not done >= {*asked.garbage}
+
+    @property
     def idle(self) -> bool:
         """Whether an earlier session was to be resumed, and was left as it is."""
         return self.request.resume is not None and not self._work.taken_up
@@ -249,7 +257,11 @@ class LiveStage:
                     Purpose.AUDIT if reading else Purpose.ERASE,
                     accept_drift=self.request.accept_drift,
                 )
-                further = (*self._schedule_warnings(), *self._client_warnings())
+                further = (
+                    *self._schedule_warnings(),
+                    *self._client_warnings(),
+                    *self._quiet_warnings(store_set),
+                )
                 seen = replace(seen, warnings=(*seen.warnings, *further))
                 serial = f"-{number}" if len(self.request.configs) > 1 else ""
                 name = "preflight-resumed" if self.request.resume else "preflight"
@@ -262,13 +274,24 @@ class LiveStage:
         Raises:
             RefusalError: It is not the time.
         """
+        if self.request.mode is Mode.LIVE and (why := self._untimely(store_set)):
+            raise RefusalError(f"{why}; nothing was touched.")
+
+    def _untimely(self, store_set: StoreSet) -> str:
+        """Return why this is not the time for a collection that is asked for; empty if it is."""
         asked = self.request.webapp
         if not asked or not asked.garbage or asked.any_time:
-            return
+            return ""
         policy, prefix = asked.policy, store_set.config.prefix
         last_at = last_collection.last(self.request.reports, identity_of(store_set), prefix)
         weighed = weigh(store_set, CASE, Moment.BEFORE, limits_of(policy))
-        require_quiet(weighed.sent_per_s, last_at, policy)
+        return untimely(weighed.sent_per_s, last_at, policy)
+
+    def _quiet_warnings(self, store_set: StoreSet) -> Iterator[str]:
+        """Yield why an erasure with a collection would be refused now, where none is made."""
+        looking = self.request.mode in {Mode.PREFLIGHT, Mode.REHEARSE}
+        if looking and (why := self._untimely(store_set)):
+            yield f"An erasure with --run-gc would be refused now. {why}."
 
     def _schedule_warnings(self) -> Iterator[str]:
         """Yield what is wrong with how this host has logs cleaned up, where that is looked at."""

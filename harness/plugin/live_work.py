@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness import history
-from harness.errors import EvidenceError, RefusalError
+from harness.errors import EvidenceError, RefusalError, WebappDeniedError, WebappError
 from harness.evidence import last_collection
 from harness.evidence.session import Session
 from harness.identity import Closure, WaId
 from harness.journal import Header, Held, Journal, Progress, mend
 from harness.live import Guard, LiveRun, Mission, require_free, token
 from harness.maintenance.collecting import Collecting, made
+from harness.maintenance.webapp_api import Webapp
 from harness.manifest import Manifest
 from harness.model import (
     ClosureFrozen,
@@ -42,6 +43,7 @@ from harness.model import (
 )
 from harness.plugin.live_request import LiveRequest
 from harness.plugin.progress import RowsRead
+from harness.plugin.webapp_request import waiting_for
 from harness.preflight import Preflight
 from harness.redaction import Redactor
 from harness.run import HARDENED
@@ -153,6 +155,7 @@ class LiveWork:
             "webapp_url": config.url,
             "webapp_ca": str(config.ca or ""),
             "garbage": garbage,
+            "marks_read": asked.marks_read,
         }
 
     @cached_property
@@ -165,8 +168,29 @@ class LiveWork:
             asked.garbage,
             asked.policy,
             reads=asked.marks_read,
-            ended=[one for one in self.history if isinstance(one, Collected)],
+            ended=[one for one in self.history if isinstance(one, Collected) and one.complete],
+            began=lambda: self.read.wait(waiting_for(asked.policy)) if self.read else None,
         )
+
+    def _require_let_in(self) -> None:
+        """See that the client takes the credentials, where it is still to collect garbage.
+
+        One that cannot be reached does not keep rows from being finished.
+
+        Raises:
+            RefusalError: It does not; nothing was taken up.
+        """
+        if not self.request.webapp or not self.request.webapp.garbage:
+            return
+        with Webapp(self.request.webapp.config) as webapp:
+            try:
+                webapp.login()
+            except WebappDeniedError as error:
+                raise RefusalError(
+                    f"{error} Nothing was touched, and the session is as it was."
+                ) from None
+            except WebappError:
+                return
 
     def _keep_collections(self, store_set: StoreSet) -> None:
         """Leave word of a collection, for the gates and runs of the next days."""
@@ -257,6 +281,8 @@ class LiveWork:
             _require_same(header, store_set)
             self._plans = frozenset(header.plans)
             helds = self._open_sealed(progresses)
+            if helds:
+                self._require_let_in()
             self.taken_up = True
             recorded = self._read_histories()
             # In the order in which they began; of one without a history there is nothing yet.

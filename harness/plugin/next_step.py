@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _SOMEBODY: Final = ("--wa-id-file=FILE",)
 _ACTING: Final = frozenset(webapp_request.FLAGS.values())
+_CLIENTS: Final = frozenset(webapp_request.VALUES.values())
 _STORE_SETS_OF_AN_ERASURE: Final = 1
 
 
@@ -75,11 +76,17 @@ def _after_trace(line: Concluded, stage: LiveStage) -> NextStep:
         if len(stage.request.configs) > _STORE_SETS_OF_AN_ERASURE:
             return NextStep("erase them from the store set that the replicas copy, or from each")
         return NextStep("to erase them, rehearse first:", _rehearsal(stage))
-    return NextStep("see verdict.json, stop the Coreapps, and erase again:", _command(stage))
+    # Coreapps that are stopped collect nothing, and the Webapp has nobody to ask.
+    sentence = "see verdict.json, stop the Coreapps, and erase again:"
+    return NextStep(sentence, _command(stage, client=False))
 
 
 def _after_unknown(line: Concluded, stage: LiveStage) -> NextStep:
     del line
+    if stage.mode is Mode.LIVE and stage.rows == "committed" and stage.uncollected:
+        # Without --plan: of the plan that was asked for there is nothing left.
+        sentence = "mend the cause named above, and have garbage collected by another run:"
+        return NextStep(sentence, _command(stage))
     left = [one for one in stage.request.subjects if stage.began(one) is False]
     if left and stage.rows == "committed":
         return NextStep(
@@ -104,10 +111,13 @@ def _audit(stage: LiveStage) -> str:
     return _command(stage, "--audit")
 
 
-def _command(stage: LiveStage, *given: str, named: bool = True) -> str:
+def _command(stage: LiveStage, *given: str, named: bool = True, client: bool = True) -> str:
     subjects = stage.request.named or _SOMEBODY
-    # An audit changes nothing, and refuses what would have the client change something.
-    acting = () if "--audit" in given else (one for one in stage.request.lasting if one in _ACTING)
-    lasting = (one for one in stage.request.lasting if one not in _ACTING)
-    options = (*given, *lasting, *acting, *(subjects if named else ()))
-    return shlex.join(("pytest", "--live", *options))
+    left_away: tuple[str, ...] = ()
+    if not client:
+        left_away = (*_CLIENTS, *_ACTING)
+    elif "--audit" in given:
+        # It changes nothing, and refuses what would have the client change something.
+        left_away = (*_ACTING,)
+    lasting = (one for one in stage.request.lasting if one.partition("=")[0] not in left_away)
+    return shlex.join(("pytest", "--live", *given, *lasting, *(subjects if named else ())))

@@ -34,7 +34,7 @@ class RowsRead:
         self._show = show
         self._bar = bar
         self._total = max(total_rows, _LEAST_ROWS)
-        self._task = bar.add_task("", total=self._total, rate="") if bar else None
+        self._task = bar.add_task("", total=self._total, rate="", visible=False) if bar else None
         self._lock = Lock()
         self._phase, self._rows = "", 0
         self._started_s = self._told_s = time.monotonic()
@@ -44,9 +44,16 @@ class RowsRead:
         self._phase, self._rows = phase, 0
         self._started_s = self._told_s = time.monotonic()
         if self._bar and self._task is not None:
-            self._bar.reset(self._task, total=self._total, description=phase, rate="")
+            self._bar.reset(self._task, total=self._total, description=phase, rate="", visible=True)
         else:
-            self._show(f"{datetime.now(UTC):%H:%M:%S}Z {phase}")
+            self._show(_stamped(phase))
+
+    def wait(self, phase: str) -> None:
+        """A phase begins in which somebody else works, and nobody knows how far it has come."""
+        if self._bar and self._task is not None:
+            self._bar.reset(self._task, start=False, description=phase, rate="", visible=True)
+        else:
+            self._show(_stamped(phase))
 
     def add(self, rows: int) -> None:
         """Count rows that were read; may be called from several threads."""
@@ -70,6 +77,10 @@ class RowsRead:
             f"          {self._phase}: {self._rows:,} of about {self._total:,} rows, "
             f"{rate:,.0f} rows/s, about {left_s:.0f} s left"
         )
+
+
+def _stamped(phase: str) -> str:
+    return f"{datetime.now(UTC):%H:%M:%S}Z {phase}"
 
 
 @contextmanager

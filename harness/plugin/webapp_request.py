@@ -59,6 +59,11 @@ def add_options(group: pytest.OptionGroup) -> None:
         group.addoption(name, action="store_true", help=text)
 
 
+def waiting_for(policy: GcPolicy) -> str:
+    """Return what is said while the client collects, which may take hours."""
+    return f"waiting for the client to collect garbage, at most {policy.wait_s / 60:.0f} min"
+
+
 def read_policy(config: pytest.Config) -> GcPolicy:
     """Return the site's limits, or those of the fixture.
 
