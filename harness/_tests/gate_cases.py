@@ -198,8 +198,8 @@ NOT_KNOWN = at(
     "the client's version",
     "it is not known, so its settings cannot be judged: give --from-version",
 )
-ENDED = "garbage collection did not end: no callback came in 60 s"
-LOOK = "look at the client's log, and collect again in a quiet period (--run-gc)"
+ENDED = "it is not known to have ended. No callback came in 60 s."
+ONCE_MORE = "Collect again with --run-gc."
 
 GATES: Final[dict[str, tuple[History, Verdict, tuple[Found, ...]]]] = {
     "nothing is wrong": (GOOD, Verdict.CLEAR, ()),

@@ -135,46 +135,59 @@ def test_a_collection_alone_is_no_proof(mode: str) -> None:
     assert f"the run is not whole: it lacks {lack}" in whys(history)
 
 
+def collected(**changes: Any) -> str:
+    """Return the only sentence about a collection that was not complete."""
+    (why,) = whys(altered(COLLECTED_LIVE, COLLECTED, complete=False, **changes))
+    return why
+
+
 def test_a_collection_that_did_not_end_is_unknown() -> None:
-    """A collection that did not end is told with its reason, and that the rows are erased."""
-    (why,) = whys(altered(COLLECTED_LIVE, COLLECTED, complete=False, why="time was over"))
-    assert why.startswith("garbage collection did not end: time was over; ")
-    assert "rows are erased all the same" in why
-    assert "--run-gc" in why
+    """A collection that did not end is told with its reason, that the rows are erased, and what to do."""
+    assert collected(why="time was over") == (
+        "it is not known to have ended. Time was over. Rows are erased all the same. "
+        "Collect again with --run-gc."
+    )
+    assert collected(why="").startswith(
+        "it is not known to have ended. No reason was recorded: look at the logs of the Coreapps. "
+    )
+
+
+def test_a_collection_that_was_not_begun_is_told_as_such() -> None:
+    """What the client did not begin is not said to go on; a sentence that ends stays one sentence."""
+    why = collected(times=0, nodes=(), why="No Coreapp answers: start it.")
+    assert why.startswith("it was not begun. No Coreapp answers: start it. Rows ")
+
+
+def test_only_messages_are_collected_again_by_the_option() -> None:
+    """The option has messages collected, so that it is no way out for media."""
+    assert "--run-gc" not in collected(garbage=Garbage.MEDIA)
 
 
 def test_the_nodes_that_did_not_end_are_named() -> None:
-    """Coreapps that failed or were silent are named, those that ended are not."""
-    nodes = tuple(
-        NodeCollection(name, outcome)
-        for name, outcome in (
-            ("one", NodeOutcome.COMPLETE),
-            ("two", NodeOutcome.FAILED),
-            ("three", NodeOutcome.SILENT),
-            ("four", NodeOutcome.SETTLED),
-            ("five", NodeOutcome.SILENT),
-        )
+    """Coreapps that failed or were silent are named, with their errors; those that ended are not."""
+    nodes = (
+        NodeCollection("one", NodeOutcome.COMPLETE),
+        NodeCollection("two", NodeOutcome.FAILED, codes=(1014, 0)),
+        NodeCollection("three", NodeOutcome.SILENT),
+        NodeCollection("four", NodeOutcome.SETTLED),
+        NodeCollection("five", NodeOutcome.SILENT),
     )
-    (why,) = whys(altered(COLLECTED_LIVE, COLLECTED, complete=False, why="", nodes=nodes))
-    assert "did not end: no reason was recorded; failed: two; silent: three, five; " in why
-    (why,) = whys(
-        altered(
-            COLLECTED_LIVE,
-            COLLECTED,
-            complete=False,
-            nodes=(NodeCollection("", NodeOutcome.FAILED),),
-        )
+    why = collected(why="", nodes=nodes)
+    assert why.startswith("it is not known to have ended. ")
+    assert " Failed: two (1014, 0). Silent: three, five. " in why
+    assert collected(nodes=nodes[:2]).startswith("it failed. ")
+    assert "Failed: the only Coreapp. " in collected(
+        nodes=(NodeCollection("", NodeOutcome.FAILED),)
     )
-    assert "failed: the only Coreapp" in why
 
 
 def test_nothing_is_said_of_rows_where_none_were_erased() -> None:
     """Only where something was erased is it said that it stays so."""
     history = altered(lacking(COLLECTED_LIVE, ERASED), COLLECTED, complete=False)
-    (why,) = (why for why in whys(history) if why.startswith("garbage"))
+    (why,) = (why for why in whys(history) if "to have ended" in why)
     assert "erased" not in why
     called = altered(COLLECTED_VERIFY, COLLECTED, complete=False)
-    assert "rows are erased all the same" in whys(called)[0]
+    assert "Rows are erased all the same." in whys(called)[0]
 
 
 def test_a_later_collection_stands_for_an_earlier_one() -> None:

@@ -20,7 +20,8 @@ from harness.model import (
 )
 
 _LAST: Final = (Moment.AFTER, Moment.COLLECTED)
-_AGAIN: Final = "look at the client's log, and collect again in a quiet period (--run-gc)"
+_AGAIN: Final = "Collect again with --run-gc."
+_UNTOLD: Final = "No reason was recorded: look at the logs of the Coreapps."
 
 
 def newest(run: Run) -> Iterator[Collected]:
@@ -39,16 +40,32 @@ def unended(run: Run) -> Iterator[Finding]:
 
 def _sentence(run: Run, one: Collected) -> str:
     """Return what is known of a collection that is not complete, and the way out."""
-    why = one.why.rstrip(".") or "no reason was recorded"
-    parts = [f"garbage collection did not end: {why}"]
-    for outcome in (NodeOutcome.FAILED, NodeOutcome.SILENT):
-        nodes = [node for node in one.nodes if node.outcome is outcome]
-        if nodes:
-            names = ", ".join(node.node or "the only Coreapp" for node in nodes)
-            parts.append(f"{outcome}: {names}")
+    failed, silent = _named(one, NodeOutcome.FAILED), _named(one, NodeOutcome.SILENT)
+    parts = ["it failed." if failed and not silent else "it is not known to have ended."]
+    if not one.times:
+        parts = ["it was not begun."]
+    parts.append(_whole(one.why) if one.why else _UNTOLD)
+    parts += [f"Failed: {failed}."] if failed else []
+    parts += [f"Silent: {silent}."] if silent else []
     if any(isinstance(record, Erased | Called) for record in run.records):
-        parts.append("rows are erased all the same")
-    return "; ".join((*parts, _AGAIN))
+        parts.append("Rows are erased all the same.")
+    if one.garbage is Garbage.MESSAGES:
+        parts.append(_AGAIN)
+    return " ".join(parts)
+
+
+def _named(one: Collected, outcome: NodeOutcome) -> str:
+    """Return the Coreapps that ended so, each with the codes of its errors."""
+    names = []
+    for node in one.nodes:
+        if node.outcome is outcome:
+            codes = f" ({', '.join(map(str, node.codes))})" if node.codes else ""
+            names.append(f"{node.node or 'the only Coreapp'}{codes}")
+    return ", ".join(names)
+
+
+def _whole(sentence: str) -> str:
+    return f"{sentence[:1].upper()}{sentence[1:].rstrip('.')}."
 
 
 def unseen(run: Run) -> Iterator[Finding]:

@@ -102,7 +102,7 @@ class _Collecting:
             if ended.complete or ended.over or last:
                 break
         if repeats and not ended.complete and not ended.over:
-            ended = replace(ended, why=f"After {self._times} times: {ended.why}")
+            ended = replace(ended, why=f"After {self._times} times it is the same. {ended.why}")
         return Collected(
             run=run,
             garbage=self._garbage,

@@ -132,8 +132,8 @@ class ByStatistics:
                 break
             pause(self._every_s, check)
         why = blind or (
-            "The client's counts of messages and receipts did not come to rest in time: wait "
-            "longer, or collect in a quiet period."
+            "The client's counts of messages and receipts did not come to rest in time: allow it "
+            "more (wait_s in --gc-policy), or collect in a quiet period."
         )
         silent = tuple(_silent(name) for name in nodes)
         return Ended(silent, complete=False, confirmed=False, why=why, over=True)
@@ -166,9 +166,15 @@ def _unfinished(nodes: int, failed: int, silent: int, strangers: int) -> str:
     """Return the sentence on what did not end well; empty where everything did."""
     parts = []
     if failed:
-        parts.append(f"{failed} of {nodes} Coreapps reported a failure")
+        parts.append(f"{_so_many(failed, nodes)} reported a failure")
     if silent:
-        parts.append(f"{silent} of {nodes} Coreapps did not report in time")
+        parts.append(f"{_so_many(silent, nodes)} did not report in time")
     if parts and strangers:
         parts.append(f"{strangers} reports were of Coreapps that had not been started")
-    return f"{', '.join(parts)}: look at their logs, and collect again." if parts else ""
+    told = ", ".join(parts)
+    logs = "its log" if nodes == 1 else "their logs"
+    return f"{told[0].upper()}{told[1:]}: look at {logs}." if parts else ""
+
+
+def _so_many(count: int, nodes: int) -> str:
+    return "the only Coreapp" if nodes == 1 else f"{count} of {nodes} Coreapps"
