@@ -9,6 +9,7 @@ import pytest
 
 from harness.config import RunConfig
 from harness.model import Collected, EngineKind, Failed, Verdict
+from harness.population.people import person
 from harness.webapp import Fault
 
 from . import gc_table
@@ -83,7 +84,8 @@ def test_no_record_has_a_secret(done: list[Acted]) -> None:
 def test_secrets_would_be_seen(done: list[Acted]) -> None:
     """Each of the secrets is found where a record holds it, tokens and numbers among them."""
     acted = next(one for one in done if one.collected)
-    assert len(acted.secrets) > 12
+    assert acted.secrets > {"Stand-in-1", person(0).number}
+    assert any(len(secret) > 50 for secret in acted.secrets), "no token is among them"
     for secret in acted.secrets:
         failed = Failed("one", "client", "WebappError", f"It said {secret}.")
         assert secret in replace(acted, records=(failed,)).leaks

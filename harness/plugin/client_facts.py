@@ -40,5 +40,7 @@ def _collected(one: Collected) -> str:
     times = "" if one.times == 1 else f", asked {one.times} times"
     state = "complete" if one.complete else "NOT complete"
     if one.complete and not one.confirmed:
-        state = "over as far as the client's statistics tell, and not confirmed: ask its webhook's owner"
+        state = (
+            "over as far as the client's statistics tell, not confirmed: ask its webhook's owner"
+        )
     return f"{one.garbage.value}: {state}{deleted}{times}, {one.duration_s:.0f} s"

@@ -183,13 +183,18 @@ class StandIn:
         }
 
     def support(self) -> Document:
-        """Return what there is about the stores; that schema versions stand here is published."""
+        """Return what each container tells for support, as far as the harness asks for it."""
         with self._connections.borrowed() as store_set:
             stores, engine = sorted(store_set.databases()), store_set.config.engine
-        told = {
+        told: Document = {
             "db_engine": {"mysql": "MYSQL", "postgres": "PGSQL"}[engine.value],
             "multi_connect": self._coreapps.are_several,
             "description": self.version,
-            "schema_versions": dict.fromkeys(stores, 1),
+            # Schemas go by their stores' short names; the Webapp's own is not among them.
+            "schema": {
+                store.removesuffix("Store"): 1 for store in stores if store.endswith("Store")
+            },
         }
-        return {"support": told}
+        if not self._coreapps.are_several:
+            return {"support": told}
+        return {"support": dict.fromkeys((_PRIMARY, _SECONDARY, *self.nodes), told)}
