@@ -176,9 +176,23 @@ def test_the_nodes_that_did_not_end_are_named() -> None:
     assert why.startswith("it is not known to have ended. ")
     assert " Failed: two (1014, 0). Silent: three, five. " in why
     assert collected(nodes=nodes[:2]).startswith("it failed. ")
-    assert "Failed: the only Coreapp. " in collected(
-        nodes=(NodeCollection("", NodeOutcome.FAILED),)
-    )
+
+
+def test_the_only_coreapp_is_named_for_its_errors_alone() -> None:
+    """The only Coreapp, which has no name, is named where there is a code to tell, and not twice."""
+    told = [
+        collected(nodes=(NodeCollection("", outcome, codes=codes),), why="x")
+        for outcome, codes in (
+            (NodeOutcome.FAILED, (1014,)),
+            (NodeOutcome.FAILED, ()),
+            (NodeOutcome.SILENT, ()),
+        )
+    ]
+    assert [why.partition(" Rows ")[0] for why in told] == [
+        "it failed. X. Failed: the only Coreapp (1014).",
+        "it failed. X.",
+        "it is not known to have ended. X.",
+    ]
 
 
 def test_nothing_is_said_of_rows_where_none_were_erased() -> None:

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import requests
 
-from harness.config import RunConfig
-from harness.model import SeedRow
+from harness.config import RunConfig, WebappConfig
+from harness.maintenance.webapp_api import Webapp
+from harness.model import Secret, SeedRow
 from harness.population.people import person
 from harness.stores import StoreSet
-from harness.webapp import StandIn, StandInConfig, standing
+from harness.webapp import StandIn, StandInConfig, answers, standing
 
 from .webapp_bed import NOWHERE, Caller, calling, message
 
@@ -125,6 +126,46 @@ def test_unknown_paths_are_not_found(caller: Caller) -> None:
     """A path that the API does not have is answered with 404 and 1006, in JSON."""
     assert caller.error("GET", "services/nothing") == (404, 1006)
     assert caller.ask("GET", "users/login").status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (1005, 403),
+        (1006, 404),
+        (1008, 400),
+        (1009, 400),
+        (1010, 400),
+        (1011, 500),
+        (1014, 500),
+        (1015, 429),
+        (1016, 503),
+        (1023, 500),
+        (1024, 401),
+    ],
+)
+def test_each_code_has_its_status(code: int, status: int) -> None:
+    """Each documented code goes with its HTTP status, in a list of errors, beside what each answer has."""
+    refused = answers.RefusedError(code, "told")
+    body = answers.refusal("2.45.1", refused)
+    assert refused.status == status
+    assert body.keys() == {"errors", "meta"}
+    assert body["meta"] == META
+    (error,) = body["errors"]
+    assert (error["code"], error["details"]) == (code, "told")
+    assert error["title"]
+
+
+def test_no_other_codes_are_given() -> None:
+    """The stand-in knows the documented codes, and invents none."""
+    assert len(answers.STATUSES) == 11
+
+
+def test_what_the_first_login_says(caller: Caller) -> None:
+    """A login with a strong new password answers as every login does."""
+    answer = caller.log_in(json={"new_password": NEW})
+    assert answer.json().keys() == {"users", "meta"}
+    assert answer.json()["users"][0].keys() == {"token", "expires_after"}
 
 
 def test_a_store_out_of_reach_is_an_internal_error(caller: Caller) -> None:
@@ -249,6 +290,28 @@ def test_switches_take_a_restart(caller: Caller) -> None:
     assert pending == [False, True, False]
 
 
+@pytest.mark.parametrize(
+    ("version", "name", "value"),
+    [
+        ("2.27.9", "pass_through", False),
+        ("2.29.1", "db_garbagecollector_enable", False),
+        (OBJECT, "garbagecollector_enable", {"media": False, "messages": False}),
+    ],
+)
+def test_each_switch_takes_a_restart(version: str, name: str, value: object) -> None:
+    """Pass-through and the collector's switch, under each of its names, wait for a restart."""
+    config = StandInConfig(run_config=NOWHERE, version=version)
+    with standing(config) as stand_in, calling(stand_in) as caller:
+        before = stand_in.settings.effective[name]
+        assert before != value
+        assert caller.ask("PATCH", "settings/application", json={name: value}).ok
+        assert application(caller)[name] == value
+        assert stand_in.settings.effective[name] == before
+        assert stand_in.restart_pending
+        stand_in.restart_coreapps()
+        assert stand_in.settings.effective[name] == value
+
+
 def test_where_notifications_go_needs_no_restart(caller: Caller) -> None:
     """Another webhook is in force at once."""
     caller.listen("http://127.0.0.1:9/")
@@ -314,13 +377,61 @@ def test_statistics_in_multiconnect_are_the_primary_masters(
     assert counted["db_messages"]["data"] == [{"labels": {"type": "text"}, "value": 1}]
 
 
+SCHEMAS = {"axolotl", "callback", "cluster", "config", "contact", "jobqueue", "message"}
+
+
 def test_support_tells_of_the_stores(store_set: StoreSet, run_config: RunConfig) -> None:
-    """Support names the engine and the version of each store's schema."""
+    """Support names the engine and the version of each store's schema, by the store's short name."""
+    del store_set
     with standing(StandInConfig(run_config=run_config)) as stand_in, calling(stand_in) as caller:
+        answer = caller.ask("GET", "support").json()
+    told = answer["support"]
+    assert answer.keys() == {"support", "meta"}
+    assert told["db_engine"] == {"mysql": "MYSQL", "postgres": "PGSQL"}[run_config.engine.value]
+    assert told["multi_connect"] is False
+    assert told["schema"].keys() == SCHEMAS
+    assert all(type(version) is int for version in told["schema"].values())
+
+
+def test_support_in_multiconnect_is_told_for_each_container(
+    store_set: StoreSet, run_config: RunConfig
+) -> None:
+    """In multiconnect each container, masters too, tells for itself."""
+    del store_set
+    with (
+        standing(StandInConfig(run_config=run_config, nodes=2)) as stand_in,
+        calling(stand_in) as caller,
+    ):
         told = caller.ask("GET", "support").json()["support"]
-    schemas = {f"{name}Store" for name in told["schema"]}
-    assert schemas == store_set.databases().keys() - {"waweb"}
-    assert told["db_engine"] in {"MYSQL", "PGSQL"}
+    assert [node.partition(":")[0] for node in sorted(told)] == [
+        "master1",
+        "master2",
+        "wacore1",
+        "wacore2",
+    ]
+    assert {one["multi_connect"] for one in told.values()} == {True}
+    assert all(one["schema"].keys() == SCHEMAS for one in told.values())
+
+
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_the_client_reads_all_that_is_told(
+    store_set: StoreSet, run_config: RunConfig, nodes: int
+) -> None:
+    """The harness's own client, which shares no shape with the stand-in, reads each of its answers."""
+    store_set.insert([message(1)])
+    with standing(StandInConfig(run_config=run_config, nodes=nodes)) as stand_in:
+        reached = WebappConfig(stand_in.url, stand_in.username, Secret(stand_in.password))
+        with Webapp(reached) as webapp:
+            seen, told = webapp.seen("one"), webapp.support()
+    assert (seen.version, seen.messages) == ("v2.45.1", 1)
+    assert (seen.pending_callbacks, seen.pending_messages) == (0, 0)
+    assert len(seen.nodes) == len(told) == (1 if nodes == 1 else nodes + 2)
+    assert {name for name, _ in seen.settings} == {
+        "pass_through",
+        "garbagecollector_enable.media",
+        "garbagecollector_enable.messages",
+    }
+    assert all({name for name, _ in one.schemas} == SCHEMAS for one in told)
 
 
 def test_the_access_log_has_message_ids(

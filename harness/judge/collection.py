@@ -41,7 +41,9 @@ def unended(run: Run) -> Iterator[Finding]:
 def _sentence(run: Run, one: Collected) -> str:
     """Return what is known of a collection that is not complete, and the way out."""
     failed, silent = _named(one, NodeOutcome.FAILED), _named(one, NodeOutcome.SILENT)
-    parts = ["it failed." if failed and not silent else "it is not known to have ended."]
+    outcomes = {node.outcome for node in one.nodes}
+    has_failed = NodeOutcome.FAILED in outcomes and NodeOutcome.SILENT not in outcomes
+    parts = ["it failed." if has_failed else "it is not known to have ended."]
     if not one.times:
         parts = ["it was not begun."]
     parts.append(_whole(one.why) if one.why else _UNTOLD)
@@ -58,7 +60,8 @@ def _named(one: Collected, outcome: NodeOutcome) -> str:
     """Return the Coreapps that ended so, each with the codes of its errors."""
     names = []
     for node in one.nodes:
-        if node.outcome is outcome:
+        # Of the only one, which has no name, there is nothing more to say without a code.
+        if node.outcome is outcome and (node.node or node.codes):
             codes = f" ({', '.join(map(str, node.codes))})" if node.codes else ""
             names.append(f"{node.node or 'the only Coreapp'}{codes}")
     return ", ".join(names)

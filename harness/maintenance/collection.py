@@ -14,11 +14,12 @@ from harness.errors import WebappError
 from harness.maintenance import webapp_sentences as sentences
 from harness.maintenance.completion import Check, Completion, Ended, pause
 from harness.maintenance.webapp_api import Webapp
-from harness.model import Collected, Garbage
+from harness.model import Collected, Garbage, NodeOutcome
 
 REPEAT_ROWS: Final = 10_000_000
 _BUSY: Final = frozenset({sentences.TOO_MANY, sentences.OVERLOADED})
 _COREAPP: Final = "coreapp"
+_GOING_ON: Final = "It may be going on all the same."
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +126,14 @@ class _Collecting:
             return Ended((), complete=False, confirmed=False, why=str(trouble), over=True)
         self._times += 1
         if not nodes:
-            return Ended((), complete=False, confirmed=False, why=str(trouble), over=True)
+            why = f"{trouble} {_GOING_ON}"
+            return Ended((), complete=False, confirmed=False, why=why, over=True)
         ended = self._completion.wait(self._garbage, nodes, self._until, self._check)
         if trouble and not ended.confirmed:
             # Counts that are at rest say nothing where it is not known to have begun.
-            return replace(ended, complete=False, why=f"{trouble} {ended.why}".strip())
+            is_told = any(one.outcome is NodeOutcome.FAILED for one in ended.nodes)
+            whys = (str(trouble), "" if is_told else _GOING_ON, ended.why)
+            return replace(ended, complete=False, why=" ".join(filter(None, whys)))
         return ended
 
     def _started(self) -> tuple[tuple[str, ...], WebappError | None]:

@@ -45,7 +45,7 @@ LOSSES: Final = {
     ),
     Loss.CERTIFICATE_OF_UNKNOWN_ISSUER: (
         "The Webapp's certificate is from an issuer that is not known here: give the issuer's "
-        "certificate with --webapp-ca."
+        "certificate, or its own if it signs itself, with --webapp-ca."
     ),
     Loss.CERTIFICATE_REFUSED: (
         "The Webapp's certificate cannot be relied on: have it issued anew, with the host's name."

@@ -38,7 +38,7 @@ def _client(seen: ClientSeen) -> str:
 def _collected(one: Collected) -> str:
     state = "complete" if one.complete else "NOT known to be complete"
     if one.complete and not one.confirmed:
-        state = "over, as far as the client's own counts tell"
+        state = "over as far as the client's own counts tell; its webhook's owner knows for sure"
     parts = [state]
     if one.deleted is not None:
         parts.append(f"{rounded(one.deleted, COUNTS)} deleted")

@@ -13,7 +13,8 @@ class Fault(StrEnum):
     502; HTML_200: a page that pretends to be an answer. BAD_JSON: an answer cut short.
     WRONG_SHAPE: JSON of another shape. BUSY, OVERLOADED: refused with 1015, 1016. HANGS_UP: what
     was asked is done, and the connection closed without an answer. REDIRECT: sent elsewhere.
-    SLOW: `StandIn.delay_s` go by before an answer. HUGE: an answer without an end.
+    SLOW: `StandIn.delay_s` go by before an answer, or until nobody waits for it; what
+    was asked is done then. HUGE: an answer without an end.
 
     Of collections: NEVER_COMPLETES: rows come and go and no notification is sent. STALLS:
     accepted, and nothing happens. FAILS: each stops after its first batch. FAILS_ONCE: only the

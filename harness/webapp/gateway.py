@@ -92,6 +92,7 @@ class Gateway:
             return
         faults = self._stand_in.faults if self._stand_in.faults_on in scope["path"] else ()
         if Fault.SLOW in faults:
+            receive = await _taken(receive)
             await _delay(send, self._stand_in.delay_s)
         if Fault.HANGS_UP in faults:
             await self._hang_up(scope, receive, send)
@@ -134,6 +135,18 @@ class Gateway:
             line = f'127.0.0.1 - - [{at}] "{asked.method} {path} HTTP/1.1" {status} - "-" "-"\n'
             with self._lock, log.open("a", encoding="latin-1") as file:
                 file.write(line)
+
+
+async def _taken(receive: Receive) -> Receive:
+    """Take a request in full: what was asked is done, though nobody waits for its answer."""
+    taken = [await receive()]
+    while taken[-1].get("more_body"):
+        taken.append(await receive())
+
+    async def again() -> Message:
+        return taken.pop(0) if taken else await receive()
+
+    return again
 
 
 async def _delay(send: Send, delay_s: float) -> None:

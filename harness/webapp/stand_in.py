@@ -181,14 +181,17 @@ class StandIn:
         }
 
     def support(self) -> Document:
-        """Return what there is about the stores, which in multiconnect each node tells."""
+        """Return what each container tells for support, as far as the harness asks for it."""
         with self._connections.borrowed() as store_set:
             stores, engine = sorted(store_set.databases()), store_set.config.engine
-        told = {
+        told: Document = {
             "db_engine": {"mysql": "MYSQL", "postgres": "PGSQL"}[engine.value],
             "multi_connect": self._coreapps.are_several,
             "description": self.version,
-            "schema": {one.removesuffix("Store"): 1 for one in stores if one.endswith("Store")},
+            # Schemas go by their stores' short names; the Webapp's own is not among them.
+            "schema": {
+                store.removesuffix("Store"): 1 for store in stores if store.endswith("Store")
+            },
         }
         if not self._coreapps.are_several:
             return {"support": told}

@@ -194,7 +194,7 @@ EQUIVALENTS: Final[Mapping[tuple[Operator, str], str]] = {
         Operator.TERM,
         (
             "stores.mysql:MySqlStoreSet.parts: most < 2 of most < 2 or len(table.key) != 1 or "
-            "(not _INTEGER.match(types[table.key[0]]))"
+            "(not INTEGER.match(types[table.key[0]]))"
         ),
     ): _QUICK,
     (
