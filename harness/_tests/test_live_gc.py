@@ -88,7 +88,7 @@ def test_an_erasure_with_a_collection_is_clear(client: ClientBed) -> None:
     policy = client.policy()
     done = client.live(policy, "--run-gc")
     assert done.status == 0, done.shown
-    assert done.first == "CLEAR (rows); rows were COMMITTED; exit 0"
+    assert done.first == "CLEAR (rows); rows were COMMITTED, garbage collected; exit 0"
     assert "waiting for the client to collect garbage" in done.said
     assert named(client.bed.dump()) == 0
     assert client.asked() == 1
@@ -111,7 +111,7 @@ def test_who_is_written_back_is_a_trace(client: ClientBed) -> None:
     client.stand_in.remember(mine, reinsert_on="collection")
     done = client.live("--run-gc")
     assert done.status == 1, done.shown
-    assert done.first == "TRACE (rows); rows were COMMITTED; exit 1"
+    assert done.first == "TRACE (rows); rows were COMMITTED, garbage collected; exit 1"
     assert "stop the Coreapps and erase again" in done.said
     assert named(client.bed.dump()) > 0
     assert client.asked() == 1
@@ -145,6 +145,7 @@ def test_without_an_end_the_rest_is_done_all_the_same(client: ClientBed, fault: 
     assert not list(done.session.glob("*.sealed"))
     again = client.again(done)
     assert again.status == 0, again.shown
+    assert again.first == "CLEAR (rows); no row was changed, garbage collected; exit 0"
     assert [one["complete"] for one in again.verdict["collections"]] == [True]
 
 

@@ -125,9 +125,13 @@ def _files(stage: LiveStage) -> str:
 
 
 def _garbage(stage: LiveStage) -> str:
-    """Say that the client did not collect its garbage, where it was to and the rows are gone."""
-    is_left = stage.rows != "untouched" and stage.uncollected
-    return ", garbage NOT collected" if is_left else ""
+    """Say what became of the client's garbage, whose rows are not the subject's alone."""
+    asked = stage.request.webapp
+    if stage.mode is not Mode.LIVE or not asked or not asked.garbage:
+        return ""
+    if stage.rows == "untouched" and not stage.asked:
+        return ""
+    return ", garbage NOT collected" if stage.uncollected else ", garbage collected"
 
 
 def _said(line: Concluded, stage: LiveStage) -> str:
