@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.clock import now
-from harness.errors import HarnessError, RefusalError
+from harness.errors import ConflictError, HarnessError, RefusalError, StoreError
 from harness.maintenance import policy
 from harness.maintenance.collecting import Collecting
 from harness.maintenance.gc_policy import GcPolicy
@@ -32,6 +32,7 @@ from harness.model import (
 )
 from harness.run import Recorder
 from harness.stores import StoreSet, drift
+from harness.stores.keyset import impatient, source
 from harness.stores.scales import Limits
 from harness.stores.weight import weigh
 
@@ -80,6 +81,8 @@ def look(gate: Gate, record: Recorder) -> None:
         with _phase(gate, record, "schema"):
             for one in drift.compare(gate.store_set, gate.manifest):
                 record(Drifted(gate.run, one.store, one.table, one.column, one.why))
+        with _phase(gate, record, "rights"):
+            _require_readable(gate.store_set)
         weighed = _weighed(gate, record, Moment.BEFORE)
         if gate.logs:
             record(weigh_logs(gate.run, gate.logs, policy.load()))
@@ -88,6 +91,24 @@ def look(gate: Gate, record: Recorder) -> None:
     except _PhaseFailed:
         return
     record(RunClosed(gate.run, now()))
+
+
+def _require_readable(store_set: StoreSet) -> None:
+    """See that every table may be read: of one that may not, catalogs tell something all the same.
+
+    Raises:
+        StoreError: One may not.
+    """
+    with impatient(store_set) as own:
+        for table in own.tables():
+            sql = f"SELECT 1 FROM {source(own, table)} WHERE 1 = 0"  # noqa: S608  # quoted there
+            try:
+                own.query(table.store, sql)
+            except ConflictError:
+                continue  # somebody has locked it, which takes no right away
+            except StoreError as error:
+                place = f"{table.store}.{table.label}"
+                raise StoreError(f"{place} cannot be read. {error}") from None
 
 
 def _ask_client(gate: Gate, collecting: Collecting, weighed: Weighed, record: Recorder) -> None:

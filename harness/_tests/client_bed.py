@@ -134,10 +134,10 @@ class ClientBed:
 
 
 def next_command(done: Done) -> str:
-    """Return the next command, which stands in one piece on the last line."""
-    last = done.shown.rstrip().splitlines()[-1]
-    assert last.startswith("  pytest --"), done.shown
-    return last.strip()
+    """Return the next command, which stands in one piece on a line of its own."""
+    commands = [one for one in done.shown.splitlines() if one.startswith("  pytest --")]
+    assert commands, done.shown
+    return commands[-1].strip()
 
 
 def until(true: Callable[[], bool], timeout_s: float = 30) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from harness.errors import MaintenanceError
 from harness.maintenance.policy import Known
@@ -62,7 +63,7 @@ def load(path: Path = FILE) -> GcPolicy:
             for name, entry in names.items()
         }
         return GcPolicy(
-            **{name: entry["value"] for (_, name), entry in entries.items()},
+            **{name: _typed(name, entry["value"]) for (_, name), entry in entries.items()},
             known={
                 f"{section}.{name}": Known(str(entry["known"]))
                 for (section, name), entry in entries.items()
@@ -72,8 +73,26 @@ def load(path: Path = FILE) -> GcPolicy:
         raise MaintenanceError(
             f"The limits {path.name} cannot be read ({error.strerror}): mend the path."
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise MaintenanceError(
             f"{path.name} does not have the limits of garbage collection ({error}): write each as "
             '{ value = …, known = "confirmed" | "inferred" | "not-found" }, as the fixture does.'
         ) from None
+
+
+def _typed(name: str, value: object) -> Any:  # noqa: ANN401  # each as its field says
+    """Return a value of the type that its limit has: a number is written as it is meant.
+
+    Raises:
+        ValueError: It is of another type, or below 0.
+        KeyError: There is no such limit.
+    """
+    kinds: dict[str, type] = {"int": int, "float": float, "str": str}
+    kind = kinds[{one.name: str(one.type) for one in fields(GcPolicy)}[name]]
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise ValueError(f"{name} is no {kind.__name__}")
+    if isinstance(value, int | float) and not 0 <= value < math.inf:
+        raise ValueError(f"{name} is below 0, or no number")
+    return value

@@ -18,7 +18,8 @@ def client_facts(records: History) -> Iterator[tuple[str, str]]:
     for one in records:
         if isinstance(one, MarkedRead):
             left = f", {rounded(one.left, COUNTS)} not" if one.left else ""
-            yield "read", f"{rounded(one.marked, COUNTS)} messages marked read{left}"
+            why = f": {one.why}" if one.why else ""
+            yield "read", f"{rounded(one.marked, COUNTS)} messages marked read{left}{why}"
         elif isinstance(one, Collected):
             yield "garbage", _collected(one)
 
@@ -46,5 +47,5 @@ def _collected(one: Collected) -> str:
         before, after = rounded(one.rows_before, COUNTS), rounded(one.rows_after, COUNTS)
         parts.append(f"{before} before and {after} after")
     if one.times != 1:
-        parts.append(f"begun {one.times} times")
+        parts.append(f"begun {one.times} times" if one.times else "never begun")
     return f"{one.garbage.value}: {'; '.join((*parts, f'{one.duration_s:.1f} s'))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -118,7 +119,7 @@ def read_gate_request(config: pytest.Config, *, narrowed: bool) -> GateRequest:
         from_version=_version(config, "from_version"),
         to_version=_version(config, "to_version"),
         webapp=read_webapp_request(config),
-        files=FileSet.of([Path(one).resolve() for one in config.getoption("log_dir")], []),
+        files=FileSet.of(list(_log_dirs(config)), []),
         operator=live_request.note(config, "operator"),
         ticket=live_request.note(config, "ticket"),
         lasting=tuple(_lasting(config)),
@@ -140,6 +141,16 @@ def refuse_strays(config: pytest.Config) -> None:
                 f"--{name.replace('_', '-')} goes with --upgrade-gate: add it, or leave it away; "
                 "nothing was touched."
             )
+
+
+def _log_dirs(config: pytest.Config) -> Iterator[Path]:
+    for name in config.getoption("log_dir"):
+        if not Path(name).is_dir():
+            raise RefusalError(
+                "A folder given with --log-dir is not there, or is none: mend the path; nothing "
+                "was touched."
+            )
+        yield Path(name).resolve()
 
 
 def _version(config: pytest.Config, name: str) -> str:

@@ -110,7 +110,7 @@ class GateStage:
             unseen.append("the volume of the logs (give --log-dir)")
         for record in self.history:
             if isinstance(record, Weighed | LogsWeighed):
-                unseen += (one.rstrip(".") for one in record.unseen)
+                unseen += (one.rstrip(".;") for one in record.unseen)
         return Scope(tuple(looked), tuple(dict.fromkeys(unseen)))
 
     @property

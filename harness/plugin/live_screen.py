@@ -73,7 +73,10 @@ def render(line: Concluded, stage: LiveStage, *, width: int, colour: bool) -> li
         if stage.mode is Mode.PREFLIGHT or not seen.ready:
             lines += preflight_screen.render(seen, width=width, colour=colour)
     console.rule()
-    console.print(_headline(line, stage))
+    headline, said = _headline(line, stage)
+    # What cannot be taken back stands on one line, however much there is to say.
+    console.print(headline, soft_wrap=True)
+    console.print(said)
     if line.judgement.findings and not line.refusal:
         console.print(screen.reasons(line.judgement.findings))
     facts = Table.grid(padding=(0, 2))
@@ -89,7 +92,7 @@ def render(line: Concluded, stage: LiveStage, *, width: int, colour: bool) -> li
     return lines + [one.rstrip() for one in text.getvalue().splitlines()]
 
 
-def _headline(line: Concluded, stage: LiveStage) -> Text:
+def _headline(line: Concluded, stage: LiveStage) -> tuple[Text, str]:
     """Say first what became of the rows: that is what cannot be taken back."""
     rows = f"{_ROWS[stage.rows]}{_files(stage)}{_garbage(stage)}"
     verdict = line.judgement.verdict
@@ -106,7 +109,7 @@ def _headline(line: Concluded, stage: LiveStage) -> Text:
     else:
         word += f" ({stage.scope.grade})"
     text = Text(word, style=style)
-    return text.append(f"; {rows}; exit {line.exit_status}\n{said}", "default not bold")
+    return text.append(f"; {rows}; exit {line.exit_status}", "default not bold"), said
 
 
 def _files(stage: LiveStage) -> str:
@@ -122,9 +125,13 @@ def _files(stage: LiveStage) -> str:
 
 
 def _garbage(stage: LiveStage) -> str:
-    """Say that the client did not collect its garbage, where it was to and the rows are gone."""
-    is_left = stage.rows != "untouched" and stage.uncollected
-    return ", garbage NOT collected" if is_left else ""
+    """Say what became of the client's garbage, whose rows are not the subject's alone."""
+    asked = stage.request.webapp
+    if stage.mode is not Mode.LIVE or not asked or not asked.garbage:
+        return ""
+    if stage.rows == "untouched" and not stage.asked:
+        return ""
+    return ", garbage NOT collected" if stage.uncollected else ", garbage collected"
 
 
 def _said(line: Concluded, stage: LiveStage) -> str:

@@ -173,6 +173,11 @@ class LiveStage:
         return asked is not None and not done >= {*asked.garbage}
 
     @property
+    def asked(self) -> bool:
+        """Whether the client was asked to collect garbage, whatever came of it."""
+        return any(isinstance(one, Collected) for one in self.history)
+
+    @property
     def idle(self) -> bool:
         """Whether an earlier session was to be resumed, and was left as it is."""
         return self.request.resume is not None and not self._work.taken_up

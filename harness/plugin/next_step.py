@@ -83,7 +83,8 @@ def _after_trace(line: Concluded, stage: LiveStage) -> NextStep:
 
 def _after_unknown(line: Concluded, stage: LiveStage) -> NextStep:
     del line
-    if stage.mode is Mode.LIVE and stage.rows == "committed" and stage.uncollected:
+    asked = stage.asked or stage.rows == "committed"
+    if stage.mode is Mode.LIVE and asked and stage.uncollected:
         # Without --plan: of the plan that was asked for there is nothing left.
         sentence = "mend the cause named above, and have garbage collected by another run:"
         return NextStep(sentence, _command(stage))

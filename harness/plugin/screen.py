@@ -121,7 +121,9 @@ def reasons(findings: Iterable[Finding]) -> Table:
     """Return the findings that decide, by reason: the rarest reason of each engine first."""
     places: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
     for finding in findings:
-        table = ".".join(part for part in (finding.store, finding.table) if part)
+        # Of drift the column is what is to be looked at.
+        column = finding.column if finding.kind is FindingKind.DRIFT else ""
+        table = ".".join(part for part in (finding.store, finding.table, column) if part)
         # In which forms something is still there is told column by column in verdict.json.
         why = finding.why.partition(", as ")[0]
         reason = f"{finding.surface}: {why}" if finding.surface else why

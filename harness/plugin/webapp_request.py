@@ -89,6 +89,10 @@ def read_webapp_request(
     Raises:
         RefusalError: An option cannot be used, or lacks another one.
     """
+    for name, option in VALUES.items():
+        if config.getoption(name) == "":
+            # A variable of the shell's that is not set, perhaps: not the same as no option.
+            raise RefusalError(f"{option} is empty: give it a value, or leave it away.")
     url = config.getoption("webapp_url") or begun[0]
     ca = config.getoption("webapp_ca") or begun[1]
     given = {name: config.getoption(name) for name in FLAGS}
