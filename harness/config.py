@@ -7,9 +7,11 @@ to is what the harness talks to; disposable servers are reached through the same
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -36,6 +38,7 @@ VARIABLES: Final = (
 WEBAPP_VARIABLES: Final = ("WA_WEB_USERNAME", "WA_WEB_PASSWORD")
 """Names of our own choosing: the credentials come from the environment, and from nowhere else."""
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_LABEL: Final = re.compile(r"[0-9A-Za-z_]([0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?")
 _LONGEST_PREFIX: Final = 40
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"0", "false", "no", "off"})
@@ -100,6 +103,8 @@ def webapp_from_variables(url: str, ca: Path | None, variables: Mapping[str, str
             "--webapp-url takes https://HOST:PORT and nothing else: credentials come from "
             f"{' and '.join(WEBAPP_VARIABLES)} in the environment."
         )
+    if port == 0 or not _is_host(host):
+        raise ConfigError("--webapp-url has no host that can be reached: give https://HOST:PORT.")
     if parts.path.rstrip("/") not in {"", "/v1"}:
         raise ConfigError("--webapp-url has a path: give https://HOST:PORT alone.")
     if parts.scheme == "http" and host not in _LOOPBACK:
@@ -112,9 +117,24 @@ def webapp_from_variables(url: str, ca: Path | None, variables: Mapping[str, str
     username, password = (
         _required(variables, name, "the environment") for name in WEBAPP_VARIABLES
     )
+    if not (username + password).isprintable():
+        raise ConfigError(
+            f"{' or '.join(WEBAPP_VARIABLES)} holds what is no printable character: set it as "
+            "the Webapp has it."
+        )
     shown = f"[{host}]" if ":" in host else host
     origin = f"{parts.scheme}://{shown}" + (f":{port}" if port else "")
     return WebappConfig(origin, username, Secret(password), ca)
+
+
+def _is_host(host: str) -> bool:
+    """Tell whether a text can be a host's name or address."""
+    try:
+        ip_address(host)
+    except ValueError:
+        labels = host.rstrip(".").split(".")
+        return all(_LABEL.fullmatch(label) for label in labels)
+    return True
 
 
 def read_db_env(path: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from harness import clock
 from harness.evidence.session import SESSION_NAME
 from harness.model.collected import Collected, Garbage
 
@@ -53,17 +54,23 @@ def write(session: Session, collected: Collected, *, server: str, prefix: str) -
         "prefix": prefix,
         "at": collected.at,
         "garbage": collected.garbage.value,
-        "complete": collected.complete,
+        "complete": collected.complete and (collected.confirmed or _fell(collected)),
         "confirmed": collected.confirmed,
     }
     return session.write_json(NAME, document)
 
 
+def _fell(collected: Collected) -> bool:
+    """Tell whether the client counted less after than before: else nobody knows that it did."""
+    before, after = collected.rows_before, collected.rows_after
+    return before is not None and after is not None and after < before
+
+
 def last(reports: Path, server: str, prefix: str) -> str:
     """Return when messages were last collected to the end on a server, in UTC; empty if never.
 
-    Sessions are gone through from the newest backwards; what is damaged or is a link tells
-    nothing. Only the first that matches is read to the end, so that thousands cost little.
+    A session that was resumed may have collected later than one that was begun after it, so all
+    are looked at. What is damaged, is a link, or is dated in the future tells nothing.
     """
     wanted = {
         "server": server,
@@ -71,11 +78,13 @@ def last(reports: Path, server: str, prefix: str) -> str:
         "garbage": Garbage.MESSAGES.value,
         "complete": True,
     }
-    for name in sorted(_sessions(reports), reverse=True):
-        document = _document(reports / name)
-        if document and all(document[field] == value for field, value in wanted.items()):
-            return str(document["at"])
-    return ""
+    found = (_document(reports / name) for name in _sessions(reports))
+    times = [
+        str(document["at"])
+        for document in found
+        if document and all(document[field] == value for field, value in wanted.items())
+    ]
+    return max((at for at in times if at <= clock.now()), default="")
 
 
 def _sessions(reports: Path) -> list[str]:

@@ -87,7 +87,9 @@ def unseen(run: Run) -> Iterator[Finding]:
         return
     # Tables that the sweep before saw must be seen again, or a trace in them passes for gone.
     tables = {(table.store, table.table) for table in seen[-1].tables}
-    for earlier in run.judged(Moment.AFTER)[-1:]:
+    before = (one for one in run.records[:last] if isinstance(one, Observed))
+    swept = [one for one in before if one.part is Part.JUDGED and one.moment is Moment.AFTER]
+    for earlier in swept[-1:]:
         for table in earlier.tables:
             if (table.store, table.table) not in tables:
                 why = "not searched again after the garbage collection"

@@ -19,6 +19,10 @@ from harness.model import Collected, Garbage, NodeOutcome
 REPEAT_ROWS: Final = 10_000_000
 _BUSY: Final = frozenset({sentences.TOO_MANY, sentences.OVERLOADED})
 _COREAPP: Final = "coreapp"
+_STILL: Final = (
+    "The client's count of messages is above the number at which collection is run several times, "
+    "and has not fallen: look at the client's log."
+)
 _GOING_ON: Final = "It may be going on all the same."
 
 
@@ -26,8 +30,9 @@ _GOING_ON: Final = "It may be going on all the same."
 class Bounds:
     """How long it may take altogether, and how often it may be run.
 
-    Above `repeat_rows` messages it is run again until it ends without errors. One that is refused
-    since another is going on is asked for again every `busy_every_s`.
+    Above `repeat_rows` messages it is run again until it ends without errors; where nobody tells
+    of errors, until the count is not above that any more, or has stopped falling. One that is
+    refused since another is going on is asked for again every `busy_every_s`.
     """
 
     wait_s: float
@@ -90,6 +95,7 @@ class _Collecting:
 
     def record(self, run: str) -> Collected:
         at, rows_before = clock.now(), self._rows()
+        rows = rows_before
         deleted: list[int] = []
         ended = Ended((), complete=False, confirmed=False)
         is_large = (rows_before or 0) > self._bounds.repeat_rows
@@ -100,9 +106,16 @@ class _Collecting:
             ended = replace(again, nodes=again.nodes or ended.nodes)
             deleted += [one.deleted for one in again.nodes if one.deleted is not None]
             last = not repeats or self._times >= self._bounds.times_most
-            if ended.complete or ended.over or last:
+            if ended.over or last or (ended.complete and ended.confirmed):
                 break
-        if repeats and not ended.complete and not ended.over:
+            if ended.complete:
+                rows, then = self._rows(), rows
+                if rows is None or then is None or rows >= then:
+                    ended = replace(ended, complete=False, why=_STILL)
+                    break
+                if rows <= self._bounds.repeat_rows:
+                    break
+        if repeats and not ended.complete and not ended.over and ended.why != _STILL:
             ended = replace(ended, why=f"After {self._times} times it is the same. {ended.why}")
         return Collected(
             run=run,

@@ -14,6 +14,10 @@ from harness.maintenance.policy import Known
 
 FILE: Final = Path(__file__).resolve().parents[2] / "fixtures" / "gc" / "policy.toml"
 _FORMAT: Final = 1
+_MAY_BE_NOTHING: Final = frozenset(
+    {"quiet_per_s", "pending_callbacks_most", "disk_free_share_least", "older_than_days", "least_s"}
+)
+_SHARES: Final = frozenset({"dead_share_most", "disk_free_share_least"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +99,8 @@ def _typed(name: str, value: object) -> Any:  # noqa: ANN401  # each as its fiel
         raise ValueError(f"{name} is no {kind.__name__}")
     if isinstance(value, int | float) and not 0 <= value < math.inf:
         raise ValueError(f"{name} is below 0, or no number")
+    if value == 0 and name not in _MAY_BE_NOTHING:
+        raise ValueError(f"{name} is 0")
+    if name in _SHARES and isinstance(value, float) and value > 1:
+        raise ValueError(f"{name} is a share, and above 1")
     return value

@@ -7,6 +7,7 @@ and is never told.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from typing import Final
@@ -18,12 +19,22 @@ from harness.maintenance.webapp_api import Webapp
 from harness.model import MarkedRead
 
 REFUSALS_MOST: Final = 5
+_COUNTED_BETWEEN_CHECKS: Final = 1000
 
 
 def mark_read(  # noqa: PLR0913  # each is one thing to decide
-    webapp: Webapp, run: str, ids: Iterable[str], *, most: int, per_s: float, check: Check
+    webapp: Webapp,
+    run: str,
+    ids: Iterable[str],
+    *,
+    most: int,
+    per_s: float,
+    check: Check,
+    wait_s: float = math.inf,
 ) -> MarkedRead:
     """Mark messages read, at most so many in all and per second, one after the other.
+
+    It ends after `wait_s` seconds at the latest, but for the request that is under way.
 
     It stops after several refusals in a row. What is left is counted, but not asked for; what
     `check` raises ends it at once.
@@ -32,7 +43,12 @@ def mark_read(  # noqa: PLR0913  # each is one thing to decide
     marked = gone = refused = asked = row = 0
     why = ""
     waiting = iter(ids)
-    while asked < most and row < REFUSALS_MOST and (one := next(waiting, None)) is not None:
+    while (
+        asked < most
+        and row < REFUSALS_MOST
+        and time.monotonic() - begun < wait_s
+        and (one := next(waiting, None)) is not None
+    ):
         pause(begun + asked / per_s - time.monotonic(), check)
         asked += 1
         try:
@@ -43,7 +59,10 @@ def mark_read(  # noqa: PLR0913  # each is one thing to decide
         else:
             row = 0
             marked, gone = marked + found, gone + (not found)
-    left = sum(1 for _ in waiting)
+    left = 0
+    for left, _ in enumerate(waiting, start=1):  # the last count is the result
+        if left % _COUNTED_BETWEEN_CHECKS == 0:
+            check()
     if row < REFUSALS_MOST:
         why = _rest(refused, left, most)
     return MarkedRead(

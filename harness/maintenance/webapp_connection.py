@@ -170,7 +170,21 @@ class Connection:
 
     def exchange(self, request: Request, until: float) -> Answer | Lost:
         """Send a request and read its answer, until a moment of the monotonic clock."""
-        prepared = requests.Request(
+        with _under_way(until) as call:
+            try:
+                return self._answered(self._prepared(request), call, until)
+            # A ValueError is http.client's way to say that a length is no length.
+            except (
+                requests.RequestException,
+                HTTPError,
+                HTTPException,
+                OSError,
+                ValueError,
+            ) as error:
+                return Lost(_loss(error, call), call.sent)
+
+    def _prepared(self, request: Request) -> requests.PreparedRequest:
+        return requests.Request(
             request.method,
             self._url + request.path,
             headers={
@@ -181,11 +195,6 @@ class Connection:
             },
             json=request.json,
         ).prepare()
-        with _under_way(until) as call:
-            try:
-                return self._answered(prepared, call, until)
-            except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
-                return Lost(_loss(error, call), call.sent)
 
     def _answered(
         self, prepared: requests.PreparedRequest, call: _Call, until: float
@@ -209,7 +218,11 @@ class Connection:
 
 
 def _trusting(ca: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
+    # Not `create_default_context`, which lets a variable have session keys written to a file.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.hostname_checks_common_name = False
+    context.load_default_certs()
     try:
         if ca is not None:
             context.load_verify_locations(cafile=ca)

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness import history
-from harness.errors import EvidenceError, RefusalError, WebappDeniedError, WebappError
+from harness.errors import EvidenceError, RefusalError
 from harness.evidence import last_collection
 from harness.evidence.session import Session
 from harness.identity import Closure, WaId
 from harness.journal import Header, Held, Journal, Progress, mend
 from harness.live import Guard, LiveRun, Mission, require_free, token
-from harness.maintenance.collecting import Collecting, made
-from harness.maintenance.webapp_api import Webapp
+from harness.maintenance.collecting import Collecting, barred, made
 from harness.manifest import Manifest
 from harness.model import (
     ClosureFrozen,
@@ -96,7 +95,6 @@ class LiveWork:
         """
         if self.request.resume:
             self._resume(ready[0][0])
-            self._keep_collections(ready[0][0])
         elif self.request.mode is Mode.AUDIT:
             for store_set, seen in ready:
                 for subject in self.request.subjects:
@@ -106,7 +104,6 @@ class LiveWork:
                     self._run(mission, seen, LiveRun.audit)
         else:
             self._erase(*ready[0])
-            self._keep_collections(ready[0][0])
 
     def _erase(self, store_set: StoreSet, seen: Preflight) -> None:
         self._require_atomic(store_set)
@@ -163,41 +160,24 @@ class LiveWork:
         """The client's API, which collects garbage once, however many subjects there are."""
         if not (asked := self.request.webapp):
             return None
+        ended = [one for one in self.history if isinstance(one, Collected) and one.complete]
+        if asked.barred:
+            return barred(asked.garbage, asked.policy, asked.barred, ended)
         return made(
             asked.config,
             asked.garbage,
             asked.policy,
             reads=asked.marks_read,
-            ended=[one for one in self.history if isinstance(one, Collected) and one.complete],
+            ended=ended,
             began=lambda: self.read.wait(waiting_for(asked.policy)) if self.read else None,
         )
 
-    def _require_let_in(self) -> None:
-        """See that the client takes the credentials, where it is still to collect garbage.
-
-        One that cannot be reached does not keep rows from being finished.
-
-        Raises:
-            RefusalError: It does not; nothing was taken up.
-        """
-        if not self.request.webapp or not self.request.webapp.garbage:
-            return
-        with Webapp(self.request.webapp.config) as webapp:
-            try:
-                webapp.login()
-            except WebappDeniedError as error:
-                raise RefusalError(
-                    f"{error} Nothing was touched, and the session is as it was."
-                ) from None
-            except WebappError:
-                return
-
-    def _keep_collections(self, store_set: StoreSet) -> None:
+    def _keep_collection(self, mission: Mission, one: Collected) -> None:
         """Leave word of a collection, for the gates and runs of the next days."""
-        for one in self._collecting.ended if self._collecting else ():
-            if one.garbage is Garbage.MESSAGES:
-                server, prefix = identity_of(store_set), store_set.config.prefix
-                last_collection.write(self.session, one, server=server, prefix=prefix)
+        if one.garbage is Garbage.MESSAGES and one.times:
+            store_set = mission.store_set
+            server, prefix = identity_of(store_set), store_set.config.prefix
+            last_collection.write(self.session, one, server=server, prefix=prefix)
 
     def _folders(self, kind: FileKind) -> tuple[str, ...]:
         return tuple(str(root.path) for root in self.request.files.of_kind(kind))
@@ -281,8 +261,6 @@ class LiveWork:
             _require_same(header, store_set)
             self._plans = frozenset(header.plans)
             helds = self._open_sealed(progresses)
-            if helds:
-                self._require_let_in()
             self.taken_up = True
             recorded = self._read_histories()
             # In the order in which they began; of one without a history there is nothing yet.
@@ -359,6 +337,8 @@ class LiveWork:
             def record(fact: Record) -> None:
                 self.history.append(fact)
                 history.write(stream, [fact], redactor=self.redactor)
+                if isinstance(fact, Collected):
+                    self._keep_collection(mission, fact)
                 if self.read and (phase := _phase_after(fact)):
                     self.read.begin(phase)
 

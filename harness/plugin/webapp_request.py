@@ -32,6 +32,8 @@ FLAGS: Final = {
 class WebappRequest:
     """What is asked of the client: to be looked at, and perhaps to collect garbage.
 
+    `barred` says why nothing can be asked of it after all, and is empty otherwise.
+
     `marks_read`: inbound messages are marked read before; `any_time`: also outside of a quiet
     period, and sooner than a day after the last time.
     """
@@ -41,6 +43,7 @@ class WebappRequest:
     garbage: tuple[Garbage, ...] = ()
     marks_read: bool = False
     any_time: bool = False
+    barred: str = ""
 
 
 def add_options(group: pytest.OptionGroup) -> None:
