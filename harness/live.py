@@ -477,13 +477,13 @@ class LiveRun:
             return
         self._note(State.COLLECTING)
         self._guard.committed()
-        with self._phase("garbage collection"):
-            collecting.collect(
-                self._mission.run,
-                self._mission.store_set,
-                self._record,
-                self._guard.require_time,
-            )
+        run = self._mission.run
+        try:
+            collecting.collect(run, self._mission.store_set, self._record, self._guard.require_time)
+        except HarnessError as error:
+            # What comes after it matters more: the last sweep, and the files.
+            name = type(error).__name__
+            self._record(Failed(run, "garbage collection", name, str(error)))
         self._observe(self._party(), Moment.COLLECTED)
         self._guard.decided()
 

@@ -208,6 +208,8 @@ def read_live_request(config: pytest.Config, *, narrowed: bool) -> LiveRequest:
     holds = frozenset(one.number for one in _numbers(config, "hold_file", "--hold-file"))
     file_set = _file_set(config, resume, subjects, configs)
     webapp = _webapp(config, mode, resume)
+    if webapp:
+        _refuse_naming(subjects, webapp)
     named = config.getoption("pseudonym_key")
     key, made = keys.read_or_make(Path(named) if named else None)
     return LiveRequest(
@@ -473,7 +475,8 @@ def _webapp(config: pytest.Config, mode: Mode, resume: Path | None) -> WebappReq
         RefusalError: An option cannot be used, or the mode only reads.
     """
     begun = header_of(resume) if resume else None
-    asked = read_webapp_request(config, (begun.webapp_url, begun.webapp_ca) if begun else ("", ""))
+    given = (begun.webapp_url, begun.webapp_ca) if begun else ("", "")
+    asked = read_webapp_request(config, given, resumed=begun is not None)
     if config.getoption("gc_policy") and not asked:
         raise RefusalError(
             "--gc-policy has the limits of the client's garbage collection: give --webapp-url too, "
@@ -493,6 +496,21 @@ def _webapp(config: pytest.Config, mode: Mode, resume: Path | None) -> WebappReq
             "nothing was touched."
         )
     return asked
+
+
+def _refuse_naming(subjects: Sequence[WaId], webapp: WebappRequest) -> None:
+    """Refuse a URL or a file's path that names a subject: both stand in the journal.
+
+    Raises:
+        RefusalError: One does.
+    """
+    matcher = Matcher([spelled(subject.number) for subject in subjects])
+    for text in (webapp.config.url, str(webapp.config.ca or "")):
+        if matcher.hits(os.fsencode(text), Representation.TEXT):
+            raise RefusalError(
+                "What was given with --webapp-url or --webapp-ca names a subject, and would stand "
+                "in the evidence: use another address, or rename the file; nothing was touched."
+            )
 
 
 def _named(config: pytest.Config) -> Iterator[str]:

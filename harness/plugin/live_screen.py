@@ -94,7 +94,10 @@ def render(line: Concluded, stage: LiveStage, *, width: int, colour: bool) -> li
 
 def _headline(line: Concluded, stage: LiveStage) -> tuple[Text, str]:
     """Say first what became of the rows: that is what cannot be taken back."""
-    rows = f"{_ROWS[stage.rows]}{_files(stage)}{_garbage(stage)}"
+    # The client's own collection takes rows away too, and nobody erased those.
+    untouched = "no row was erased" if stage.asked else _ROWS["untouched"]
+    known = untouched if stage.rows == "untouched" else _ROWS[stage.rows]
+    rows = f"{known}{_files(stage)}{_garbage(stage)}"
     verdict = line.judgement.verdict
     word, style, said = verdict.value, screen.STYLES[verdict], _said(line, stage)
     if line.refusal and stage.idle:

@@ -11,10 +11,10 @@ import pytest
 
 from harness import config as run_config
 from harness.config import WebappConfig
-from harness.errors import MaintenanceError, RefusalError
+from harness.errors import ConfigError, MaintenanceError, RefusalError
 from harness.maintenance import gc_policy
 from harness.maintenance.gc_policy import GcPolicy
-from harness.model import Garbage
+from harness.model import Garbage, Secret
 
 VALUES: Final = {
     "webapp_url": "--webapp-url",
@@ -81,13 +81,15 @@ def read_policy(config: pytest.Config) -> GcPolicy:
 
 
 def read_webapp_request(
-    config: pytest.Config, begun: tuple[str, str] = ("", "")
+    config: pytest.Config, begun: tuple[str, str] = ("", ""), *, resumed: bool = False
 ) -> WebappRequest | None:
     """Return what is asked of the client's API, or None if nothing is.
 
     Args:
         config: pytest's own.
         begun: URL and CA file of the session that is taken up again, if it is one.
+        resumed: Whether a session is taken up again: it is finished whether or not the client can
+            be asked, and then says why it was not.
 
     Raises:
         RefusalError: An option cannot be used, or lacks another one.
@@ -111,6 +113,12 @@ def read_webapp_request(
     for name in ("mark_read", "gc_any_time"):
         if given[name] and not garbage:
             raise RefusalError(f"{FLAGS[name]} goes with --run-gc: add it, or leave both away.")
-    reached = run_config.webapp_from_variables(url, Path(ca).resolve() if ca else None, os.environ)
-    policy = read_policy(config)
+    policy, trusted = read_policy(config), Path(ca).resolve() if ca else None
+    try:
+        reached = run_config.webapp_from_variables(url, trusted, os.environ)
+    except ConfigError as error:
+        if not resumed:
+            raise
+        nowhere = WebappConfig(url, "", Secret(""))
+        return WebappRequest(nowhere, policy, garbage, barred=str(error))
     return WebappRequest(reached, policy, garbage, given["mark_read"], given["gc_any_time"])
