@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
@@ -41,6 +42,7 @@ _DEFAULT: Final = ("admin", "secret")
 _TIMEOUT_S: Final = 20.0
 _SLOW_S: Final = 0.3
 _PATIENT_LOOKS: Final = 10
+_VARYING: Final = re.compile(r"(; [^;]+ before and [^;]+ after)?; [0-9.]+ s$")
 # Quick, and blind to how full this machine's disk is and how many rows tests have left dead.
 POLICY: Final = replace(
     gc_policy.load(),
@@ -73,8 +75,8 @@ class Acted:
         """The findings that decide, as the screen has them; without any, what was collected."""
         found = [f"{one.place}: {one.why}" for one in self.judgement.findings]
         facts = [fact for name, fact in client_facts(self.records) if name == "garbage"]
-        # How long it took is another one each time.
-        return tuple(found or [fact.rpartition(", ")[0] for fact in facts])
+        # How long it took, and how far a failing one came, is another one each time.
+        return tuple(found or [_VARYING.sub("", fact) for fact in facts])
 
     @property
     def leaks(self) -> list[str]:

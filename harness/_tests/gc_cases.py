@@ -119,8 +119,8 @@ def _unsettled(fault: Fault) -> GcCase:
     return GcCase(fault, CLEAR, AT_REST, Seen.STATISTICS)
 
 
-COMPLETE = "complete, 6 deleted"
-AT_REST = "over as far as the client's statistics tell, not confirmed: ask its webhook's owner"
+COMPLETE = "complete; 6 deleted"
+AT_REST = "over as far as the client's own counts tell; its webhook's owner knows for sure"
 _BUSY = "has too many requests (1015): try again in a quiet period."
 _OVERLOADED = "is overloaded (1016): try again in a quiet period."
 _PAGE = "A page came instead of JSON, from a proxy perhaps: give the Webapp's own address"
