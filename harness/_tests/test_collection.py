@@ -308,6 +308,33 @@ def test_counts_settle(seeded: StoreSet, run_config: RunConfig, nodes: int) -> N
 
 
 @one_engine
+def test_a_large_one_is_repeated_while_it_falls(seeded: StoreSet, run_config: RunConfig) -> None:
+    """Where nobody tells of errors, one above the limit is run again as long as the count falls."""
+    del seeded
+    with bed(run_config) as ours:
+        looks = ByStatistics(ours.webapp, every_s=0.05, stable_times=3, least_s=0.2)
+        # All that can go goes the first time, and still it is above the limit.
+        above = Bounds(20, 5, repeat_rows=UNREAD - 1)
+        collected = collect(ours.webapp, "r", Garbage.MESSAGES, looks, above)
+        asked = sum(one.path.endswith("message/gc") for one in ours.stand_in.requests)
+    assert (collected.complete, collected.times, asked) == (False, 2, 2)
+    assert "has not fallen" in collected.why
+
+
+@one_engine
+def test_a_large_one_that_is_small_enough_is_not_repeated(
+    seeded: StoreSet, run_config: RunConfig
+) -> None:
+    """Once the count is not above the limit any more, it is complete."""
+    del seeded
+    with bed(run_config) as ours:
+        looks = ByStatistics(ours.webapp, every_s=0.05, stable_times=3, least_s=0.2)
+        bounds = Bounds(20, 5, repeat_rows=UNREAD)
+        collected = collect(ours.webapp, "r", Garbage.MESSAGES, looks, bounds)
+    assert (collected.complete, collected.times, collected.why) == (True, 1, "")
+
+
+@one_engine
 def test_counts_that_never_settle(seeded: StoreSet, run_config: RunConfig) -> None:
     """Counts that go on changing until the time is over leave it incomplete."""
     del seeded

@@ -94,6 +94,13 @@ def test_the_other_set_may_not_go_with_the_collection() -> None:
     assert judge(shared).findings == ()
 
 
+def test_a_table_missing_from_a_resumed_runs_sweep_is_told() -> None:
+    """A later sweep is compared with the one before the collection, and never with itself."""
+    later = replace(AFTER, tables=(replace(AFTER.tables[0], table="others"),))
+    history = (*COLLECTED_LIVE[:-1], later, COLLECTED_LIVE[-1])
+    assert "not searched again after the garbage collection" in whys(history)
+
+
 def test_who_is_written_back_is_found() -> None:
     """Clear after the erasure and there again after the collection is a trace, with the way out."""
     for history in (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import RunConfig, from_variables, read_db_env
+from harness.config import RunConfig, from_variables, read_db_env, webapp_from_variables
 from harness.errors import ConfigError
 from harness.model import EngineKind
 
@@ -160,3 +160,56 @@ def test_no_warning_without_cause() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         config(WA_DB_CONNECTION_IDLE_TIMEOUT="180000")
+
+
+WEB = {"WA_WEB_USERNAME": "admin", "WA_WEB_PASSWORD": "Secret-41"}
+
+
+def test_the_webapp_is_reached_by_its_address_alone() -> None:
+    """What stands behind the host is left out, and the password is never shown."""
+    reached = webapp_from_variables("https://wa.example:9090/v1/", None, WEB)
+    assert (reached.url, reached.username) == ("https://wa.example:9090", "admin")
+    assert "Secret" not in repr(reached)
+    assert webapp_from_variables("http://[::1]:80", None, WEB).url == "http://[::1]:80"
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("wa.example", "is not a URL"),
+        ("ftp://wa.example", "is not a URL"),
+        ("https://wa.example:99999", "is not a URL"),
+        ("https://[::1", "is not a URL"),
+        ("https://", "is not a URL"),
+        ("https://wa.example:0", "no host"),
+        ("https://a b:1", "no host"),
+        ("https://*x", "no host"),
+        ("https://..", "no host"),
+        ("https://%zz", "no host"),
+        ("https://admin:Secret-41@wa.example", "credentials come from"),
+        ("https://wa.example/?token=1", "nothing else"),
+        ("https://wa.example/api", "has a path"),
+        ("http://wa.example", "in the clear"),
+        ("http://127.0.0.1.wa.example", "in the clear"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused(url: str, says: str) -> None:
+    """Whatever is not the address of a Webapp is refused in a sentence without credentials."""
+    with pytest.raises(ConfigError, match=says) as refused:
+        webapp_from_variables(url, None, WEB)
+    assert "Secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", WEB)
+@pytest.mark.parametrize("value", ["", "a\nb", "p\udcff"])
+def test_credentials_that_cannot_be_used_are_refused(name: str, value: str) -> None:
+    """A variable that is missing, or holds what is no character, is named and not shown."""
+    with pytest.raises(ConfigError, match=r"WA_WEB_") as refused:
+        webapp_from_variables("https://wa.example", None, {**WEB, name: value})
+    assert "Secret" not in str(refused.value)
+
+
+def test_a_ca_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """The CA's file must be there."""
+    with pytest.raises(ConfigError, match="--webapp-ca"):
+        webapp_from_variables("https://wa.example", tmp_path / "ca.pem", WEB)

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from harness.evidence import last_collection
 from harness.evidence.last_collection import last, write
 from harness.evidence.session import Session
 from harness.model.collected import Collected, Garbage
@@ -27,8 +26,8 @@ COLLECTED = Collected(
     complete=True,
     confirmed=False,
     deleted=None,
-    rows_before=None,
-    rows_after=None,
+    rows_before=9,
+    rows_after=4,
     nodes=(),
 )
 DOCUMENT: dict[str, Any] = {
@@ -62,22 +61,38 @@ def test_what_a_session_wrote_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"complete": False}, {"garbage": Garbage.MEDIA}], ids=["incomplete", "media"]
+    "changes",
+    [
+        {"complete": False},
+        {"garbage": Garbage.MEDIA},
+        {"rows_after": 9},
+        {"rows_after": None},
+        {"at": "2999-01-01T00:00:00Z"},
+    ],
+    ids=["incomplete", "media", "nothing went", "nobody knows", "in the future"],
 )
 def test_what_was_no_complete_collection_does_not_count(
     tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    """A collection that did not end, or was of media, is not the last one, but one before it is."""
+    """One that is not known to have ended, is of media or of the future is not the last one."""
     left(tmp_path, 1, json.dumps(DOCUMENT))
     session = Session.create(tmp_path, "live", Redactor())
-    late = replace(COLLECTED, at="2026-09-01T12:00:00Z", **changes)
+    late = replace(COLLECTED, **{"at": "2026-09-01T12:00:00Z", **changes})
     write(session, late, server=SERVER, prefix="own_")
     assert last(tmp_path, SERVER, "own_") == AT
 
 
-def test_the_newest_session_counts(tmp_path: Path) -> None:
-    """Of several sessions the newest tells."""
-    for number, at in ((3, "2026-03-03T00:00:00Z"), (1, AT), (2, "2026-03-02T00:00:00Z")):
+def test_what_is_confirmed_counts_without_numbers(tmp_path: Path) -> None:
+    """A collection whose end the client told counts, though nothing was there to go."""
+    session = Session.create(tmp_path, "live", Redactor())
+    told = replace(COLLECTED, confirmed=True, rows_before=4, rows_after=4)
+    write(session, told, server=SERVER, prefix="own_")
+    assert last(tmp_path, SERVER, "own_") == AT
+
+
+def test_the_newest_collection_counts(tmp_path: Path) -> None:
+    """Of several the latest counts, also in a session that was begun before others and resumed."""
+    for number, at in ((2, "2026-03-02T00:00:00Z"), (1, "2026-03-03T00:00:00Z"), (3, AT)):
         left(tmp_path, number, json.dumps({**DOCUMENT, "at": at}))
     assert last(tmp_path, SERVER, "own_") == "2026-03-03T00:00:00Z"
 
@@ -127,19 +142,3 @@ def test_other_folders_are_no_sessions(tmp_path: Path) -> None:
     left(tmp_path, 1, json.dumps(DOCUMENT)).rename(tmp_path / "backup")
     assert last(tmp_path, SERVER, "own_") == ""
     assert last(tmp_path / "absent", SERVER, "own_") == ""
-
-
-def test_only_as_much_is_read_as_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Among many sessions no file older than the one that tells is opened."""
-    for number in range(500):
-        left(tmp_path, number, json.dumps({**DOCUMENT, "complete": number % 100 == 50}))
-    opened: list[Path] = []
-    look = last_collection._document
-
-    def note(folder: Path) -> dict[str, Any] | None:
-        opened.append(folder)
-        return look(folder)
-
-    monkeypatch.setattr(last_collection, "_document", note)
-    assert last(tmp_path, SERVER, "own_") == AT
-    assert len(opened) == 50
