@@ -32,6 +32,7 @@ from harness.model import (
 )
 from harness.run import Recorder
 from harness.stores import StoreSet, drift
+from harness.stores.drift import Drift
 from harness.stores.keyset import impatient, source
 from harness.stores.scales import Limits
 from harness.stores.weight import weigh
@@ -80,7 +81,7 @@ def look(gate: Gate, record: Recorder) -> None:
     try:
         with _phase(gate, record, "schema"):
             for one in drift.compare(gate.store_set, gate.manifest):
-                record(Drifted(gate.run, one.store, one.table, one.column, one.why))
+                record(_drifted(gate, one))
         with _phase(gate, record, "rights"):
             _require_readable(gate.store_set)
         weighed = _weighed(gate, record, Moment.BEFORE)
@@ -91,6 +92,14 @@ def look(gate: Gate, record: Recorder) -> None:
     except _PhaseFailed:
         return
     record(RunClosed(gate.run, now()))
+
+
+def _drifted(gate: Gate, one: Drift) -> Drifted:
+    tables = gate.manifest.tables
+    described = tables.get((one.store, one.table))
+    known = {column.name for column in described.columns} if described else set()
+    missing = not one.table or (described is not None and (not one.column or one.column in known))
+    return Drifted(gate.run, one.store, one.table, one.column, one.why, missing=missing)
 
 
 def _require_readable(store_set: StoreSet) -> None:

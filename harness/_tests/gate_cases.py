@@ -130,6 +130,22 @@ def on_mysql(history: History) -> History:
     return tuple(mysql if one is OPENED else one for one in history)
 
 
+def drifted(*places: tuple[str, str, str], missing: bool) -> History:
+    """Return the good gate whose schema is not the manifest's."""
+    found = (Drifted(RUN, *place, "somewhere", missing=missing) for place in places)
+    return (*GOOD[:-1], *found, CLOSED)
+
+
+def gone(place: str) -> Found:
+    """Return the finding about something that the gate reads and that is not there."""
+    why = (
+        "it is not on this server, so that it could not be looked at: see that WA_DB_NAME_PREFIX, "
+        "the server and the account are right; where they are, describe this client's schema in "
+        "fixtures/manifest.toml"
+    )
+    return ("coverage", place, "", 1, why)
+
+
 def lacks(what: str) -> Found:
     """Return the finding about a gate that is not whole."""
     surface = f"run {RUN}"
@@ -347,9 +363,63 @@ GATES: Final[dict[str, tuple[History, Verdict, tuple[Found, ...]]]] = {
         ),
     ),
     # --- drift
-    "the schema drifted": (
-        (*GOOD[:-1], Drifted(RUN, "waweb", "visits", "", "unknown"), CLOSED),
-        Verdict.TRACE,
-        (("drift", "waweb.visits", "", 1, "unknown"),),
+    "the schema has more than the manifest": (
+        drifted(("waweb", "visits", ""), missing=False),
+        Verdict.CLEAR,
+        (),
+    ),
+    "the schema has less than the manifest": (
+        drifted(("waweb", "users", ""), ("messageStore", "messages", "data"), missing=True),
+        Verdict.CLEAR,
+        (),
+    ),
+    "what the gate reads is more than the manifest": (
+        drifted(("messageStore", "messages", "timestamp"), missing=False),
+        Verdict.CLEAR,
+        (),
+    ),
+    "what the gate reads is missing": (
+        drifted(
+            ("axolotl", "", ""),
+            ("callbackStore", "queue", ""),
+            ("messageStore", "messages", "timestamp"),
+            ("messageStore", "messages", "key_from_me"),
+            missing=True,
+        ),
+        Verdict.UNKNOWN,
+        (
+            gone("axolotl"),
+            gone("callbackStore.queue"),
+            gone("messageStore.messages.timestamp"),
+            gone("messageStore.messages.key_from_me"),
+        ),
+    ),
+    "the store of the messages is missing": (
+        (*weighed(QUEUE)[:-1], *drifted(("messageStore", "", ""), missing=True)[-2:]),
+        Verdict.UNKNOWN,
+        (gone("messageStore"),),
+    ),
+    "the messages are missing": (
+        (*weighed(QUEUE)[:-1], *drifted(("messageStore", "messages", ""), missing=True)[-2:]),
+        Verdict.UNKNOWN,
+        (gone("messageStore.messages"),),
+    ),
+    "something else is missing, and the messages were not counted": (
+        (
+            *weighed(QUEUE)[:-1],
+            *drifted(
+                ("waweb", "messages", ""),
+                ("messageStore", "chats", ""),
+                ("messageStore", "messages", "data"),
+                missing=True,
+            )[-4:],
+        ),
+        Verdict.UNKNOWN,
+        (("coverage", "messageStore.messages", "", 1, CHECKED),),
+    ),
+    "more than the manifest, and the messages were not counted": (
+        (*weighed(QUEUE)[:-1], *drifted(("messageStore", "messages", ""), missing=False)[-2:]),
+        Verdict.UNKNOWN,
+        (("coverage", "messageStore.messages", "", 1, CHECKED),),
     ),
 }

@@ -414,15 +414,31 @@ def test_who_may_read_nothing_is_not_let_through(client: ClientBed) -> None:
 
 
 @on_mysql
-def test_drift_is_to_be_mended(client: ClientBed) -> None:
-    """A column that the manifest lacks is a finding, exit 1, with its place."""
+def test_drift_is_good_to_know(client: ClientBed) -> None:
+    """A column that the manifest lacks is a remark, with its place, and the gate is READY."""
     client.bed.sql("ALTER TABLE messages ADD COLUMN peer_wa_id varchar(32)")
     try:
         done = client.gate()
     finally:
         client.bed.sql("ALTER TABLE messages DROP COLUMN peer_wa_id")
-    assert done.status == 1, done.shown
-    assert "messageStore.messages.peer_wa_id" in done.said
+    assert done.status == 0, done.shown
+    (told,) = [one for one in done.verdict["expected"] if one["kind"] == "drift"]
+    assert told["column"] == "peer_wa_id"
+    assert "before an erasure" in told["why"]
+
+
+@on_mysql
+def test_a_table_that_the_gate_reads_must_be_there(client: ClientBed) -> None:
+    """Where the queue is missing the gate is UNKNOWN, with its place and a way out."""
+    rename = "RENAME TABLE {}.{} TO {}.{}"
+    store = f"{PREFIX}callbackStore"
+    client.bed.sql(rename.format(store, "queue", store, "queue_of_old"))
+    try:
+        done = client.gate(api=False)
+    finally:
+        client.bed.sql(rename.format(store, "queue_of_old", store, "queue"))
+    unknown(done, "describe this client's schema")
+    assert "callbackStore.queue" in done.said
 
 
 @on_mysql

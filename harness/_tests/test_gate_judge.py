@@ -19,10 +19,11 @@ from harness._tests.gate_cases import (
     SEEN,
     Found,
     changed,
+    drifted,
     settings,
     without,
 )
-from harness.judge import GATE_RULES, Run, capacity, judge, judging
+from harness.judge import GATE_RULES, Run, capacity, judge, judging, schema
 from harness.maintenance import gc_policy
 from harness.maintenance.policy import Known
 from harness.model import (
@@ -122,10 +123,25 @@ def test_a_client_that_is_not_in_use_is_remarked(nodes: tuple[str, ...], why: st
 
 def test_accepted_drift_does_not_close_a_gate() -> None:
     """Drift that the operator accepted stands among what was expected."""
-    drifted = Drifted(RUN, "waweb", "visits", "", "unknown", accepted=True)
-    history = (*GOOD[:-1], drifted, CLOSED)
+    accepted = Drifted(RUN, "waweb", "", "", "unknown", accepted=True, missing=True)
+    history = (*GOOD[:-1], accepted, CLOSED)
     assert judge(history).verdict is Verdict.CLEAR
-    assert ("waweb.visits", "accepted: unknown") in remarks(history)
+    assert ("waweb", "accepted: unknown") in remarks(history)
+
+
+def test_other_drift_is_a_remark() -> None:
+    """What the manifest has too few or too many of is told, with what to do about it."""
+    assert remarks(drifted(("waweb", "visits", ""), missing=False))[:1] == [
+        (
+            "waweb.visits",
+            "remark: not in the manifest: give its treatment there before an erasure",
+        )
+    ]
+    assert remarks(drifted(("waweb", "users", "name"), missing=True))[:1] == [
+        ("waweb.users.name", "remark: in the manifest, and not on this server")
+    ]
+    assert remarks(drifted(("axolotl", "", ""), missing=True)) == [RESTARTED]
+    assert not list(schema.remarks(Run(OPENED, drifted(("a", "b", ""), missing=False)[-2:])))
 
 
 def test_whose_a_limit_is_follows_the_policy() -> None:

@@ -14,6 +14,7 @@ from harness.judge.runs import Run
 from harness.model import (
     ClientSeen,
     Collected,
+    Drifted,
     EngineKind,
     Finding,
     FindingKind,
@@ -66,6 +67,8 @@ def messages(run: Run) -> Iterator[Finding]:
     if gate is None or weighed is None:
         return
     table = _table(weighed, MESSAGES)
+    if table is None and _is_missing(run):
+        return  # which is told as such
     if table is None:
         why = (
             "its rows could not be told, so it is not known whether the database is large: check "
@@ -75,6 +78,12 @@ def messages(run: Run) -> Iterator[Finding]:
     elif table.rows > gate.large_rows:
         why = _large(table, gate) + _in_vain(run)
         yield run.finding(FindingKind.CAPACITY, why, place=(*MESSAGES, ""), count=table.rows)
+
+
+def _is_missing(run: Run) -> bool:
+    store, table = MESSAGES
+    gone = ((one.store, one.table) for one in run.all(Drifted) if one.missing and not one.column)
+    return any(place in {(store, ""), (store, table)} for place in gone)
 
 
 def _large(table: TableWeight, gate: GateOpened) -> str:
