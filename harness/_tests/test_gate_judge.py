@@ -11,16 +11,23 @@ import pytest
 from harness._tests.capacity_cases import CAPACITY
 from harness._tests.gate_cases import (
     CLOSED,
+    COLLECTED,
     GATE,
     GATES,
+    GIB,
     GOOD,
+    MESSAGES,
     OPENED,
     RUN,
     SEEN,
+    WEIGHED,
     Found,
     changed,
+    collected,
     drifted,
+    rows,
     settings,
+    weighed,
     without,
 )
 from harness.judge import GATE_RULES, Run, capacity, judge, judging, schema
@@ -64,7 +71,7 @@ def test_a_gate_is_about_nobody() -> None:
 def remarks(history: History) -> list[tuple[str, str]]:
     """Return what is shown and does not decide: where and why."""
     judgement = judge(history)
-    assert all(one.kind.value in {"settings", "drift"} for one in judgement.expected)
+    assert all(one.kind.value in {"settings", "drift", "capacity"} for one in judgement.expected)
     return [(one.place, one.why) for one in judgement.expected]
 
 
@@ -127,6 +134,38 @@ def test_accepted_drift_does_not_close_a_gate() -> None:
     history = (*GOOD[:-1], accepted, CLOSED)
     assert judge(history).verdict is Verdict.CLEAR
     assert ("waweb", "accepted: unknown") in remarks(history)
+
+
+def test_what_a_collection_leaves_behind_is_a_remark() -> None:
+    """After a collection dead rows and free space are told, and so is that new rows fill it."""
+    after = collected(rows(9), replace(MESSAGES, dead_rows=1_500_000), COLLECTED)
+    assert remarks(after) == [
+        (
+            "messageStore.messages",
+            (
+                "remark: 43% of its rows are dead, above the site's limit of 20%: VACUUM it in a quiet "
+                "period; a collection leaves this behind, and new rows fill it"
+            ),
+        ),
+        RESTARTED,
+    ]
+    assert remarks(weighed(replace(MESSAGES, dead_rows=1_500_000))) == [RESTARTED]
+
+
+def test_a_largest_table_without_room_is_a_remark() -> None:
+    """Where the largest table could not be rebuilt it is told; where there is just room, not."""
+    short = changed(WEIGHED, disk_free_bytes=2 * GIB - 1, disk_size_bytes=4 * GIB)
+    assert remarks(short) == [
+        (
+            "messageStore.messages",
+            (
+                "remark: 2.0 GiB are free on the server's disk, and to rebuild its largest table, if "
+                "that is ever needed, takes 2.0 GiB"
+            ),
+        ),
+        RESTARTED,
+    ]
+    assert remarks(changed(WEIGHED, disk_free_bytes=None)) == [RESTARTED]
 
 
 def test_other_drift_is_a_remark() -> None:

@@ -7,6 +7,7 @@ site's where it does not; fixtures/gc/policy.toml says which is which.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -120,7 +121,16 @@ def _in_vain(run: Run) -> str:
 
 
 def dead(run: Run) -> Iterator[Finding]:
-    """Dead rows and free space must not make up much of a table."""
+    """Dead rows and free space must not make up much of a table.
+
+    A collection leaves both behind, and they are filled again: after one they matter only
+    where the disk is short.
+    """
+    if _is_short(run) or not collected_lately(run):
+        yield from _dead(run)
+
+
+def _dead(run: Run) -> Iterator[Finding]:
     gate, weighed = _gate(run), _newest(run)
     if gate is None or weighed is None:
         return
@@ -142,9 +152,47 @@ def dead(run: Run) -> Iterator[Finding]:
         yield run.finding(FindingKind.CAPACITY, why, place=place, count=count)
 
 
+def remarks(run: Run) -> Iterator[Finding]:
+    """Yield what is good to know about the room: shown, never decisive."""
+    if collected_lately(run) and not _is_short(run):
+        for one in _dead(run):
+            why = f"remark: {one.why}; a collection leaves this behind, and new rows fill it"
+            yield replace(one, why=why)
+    yield from _rebuilding(run)
+
+
+def collected_lately(run: Run) -> bool:
+    """Tell whether a complete collection of messages is known within the interval for them."""
+    gate, now = _gate(run), _time(_looked_at(run))
+    if gate is None or now is None:
+        return False
+    then = _time(last_collection_at(run))
+    return then is not None and now - then <= timedelta(hours=gate.collection_every_h)
+
+
+def last_collection_at(run: Run) -> str:
+    """Return when messages were last collected to the end; empty where that is not known.
+
+    A time that is yet to come tells nothing: somebody's clock is wrong.
+    """
+    gate, now = _gate(run), _time(_looked_at(run))
+    known = [
+        one.at for one in run.all(Collected) if one.complete and one.garbage is Garbage.MESSAGES
+    ]
+    known += [gate.last_collection_at] if gate else []
+    past = [one for one in known if (at := _time(one)) and (now is None or at <= now)]
+    return max(past, default="")
+
+
+def _looked_at(run: Run) -> str:
+    weighed = _newest(run)
+    return weighed.at if weighed else run.opened.at
+
+
 def _free_share(table: TableWeight) -> float:
+    # Its size is of what it holds, and the free space comes on top.
     free = table.free_bytes or 0
-    return free / table.size_bytes if free >= _FREE_BYTES_LEAST and table.size_bytes else 0.0
+    return free / (table.size_bytes + free) if free >= _FREE_BYTES_LEAST else 0.0
 
 
 def _remedy(run: Run) -> str:
@@ -155,22 +203,33 @@ def _remedy(run: Run) -> str:
 
 
 def disk(run: Run) -> Iterator[Finding]:
-    """The server's disk must have room: a share of it, and for rebuilding the largest table."""
+    """A share of the server's disk must be free."""
+    gate, weighed = _gate(run), _newest(run)
+    if gate and weighed and _is_short(run):
+        share = (weighed.disk_free_bytes or 0) / (weighed.disk_size_bytes or 1)
+        limit = f"below {LIMITS['disk_free_share_least']} limit of {gate.disk_free_share_least:.0%}"
+        why = f"{share:.0%} of the server's disk is free, {limit}: make room on it"
+        yield run.finding(FindingKind.CAPACITY, why, surface="disk, free share")
+
+
+def _is_short(run: Run) -> bool:
     gate, weighed = _gate(run), _newest(run)
     if gate is None or weighed is None or weighed.disk_free_bytes is None:
+        return False
+    return weighed.disk_free_bytes < gate.disk_free_share_least * (weighed.disk_size_bytes or 0)
+
+
+def _rebuilding(run: Run) -> Iterator[Finding]:
+    """Say so where the largest table could not be rebuilt; nobody says that an upgrade does so."""
+    weighed = _newest(run) if _gate(run) else None
+    if weighed is None or weighed.disk_free_bytes is None:
         return
     free = weighed.disk_free_bytes
-    least = gate.disk_free_share_least
-    size = weighed.disk_size_bytes
-    if size and free < least * size:
-        limit = f"below {LIMITS['disk_free_share_least']} limit of {least:.0%}"
-        why = f"{free / size:.0%} of the server's disk is free, {limit}: make room on it"
-        yield run.finding(FindingKind.CAPACITY, why, surface="disk, free share")
     largest = max(weighed.tables, key=lambda one: one.size_bytes, default=None)
     if largest and free < largest.size_bytes:
         why = (
-            f"{free / _GIB:.1f} GiB are free on the server's disk, and rebuilding its largest "
-            f"table takes {largest.size_bytes / _GIB:.1f} GiB: make room on it"
+            f"remark: {free / _GIB:.1f} GiB are free on the server's disk, and to rebuild its "
+            f"largest table, if that is ever needed, takes {largest.size_bytes / _GIB:.1f} GiB"
         )
         place = (largest.store, largest.table, "")
         yield run.finding(FindingKind.CAPACITY, why, place=place, surface="disk, largest table")
@@ -228,18 +287,13 @@ def overdue(run: Run) -> Iterator[Finding]:
     gate, weighed = _gate(run), _newest(run)
     if gate is None or weighed is None or not (need := _need(gate, weighed)):
         return
-    complete = (
-        one.at for one in run.all(Collected) if one.complete and one.garbage is Garbage.MESSAGES
-    )
-    last = max((gate.last_collection_at, *complete))
-    every = timedelta(hours=gate.collection_every_h)
-    now, then = _time(weighed.at), _time(last)
-    if now is not None and then is not None and timedelta(0) <= now - then <= every:
+    if collected_lately(run):
         return
-    since = f"since {last}" if then else "at all"
+    last = last_collection_at(run)
     why = (
-        f"no complete garbage collection is known {since}, and {need}: {LIMITS['every_h']} advice "
-        f"is one every {gate.collection_every_h:g} h in a quiet period (--run-gc)"
+        f"no complete garbage collection is known {f'since {last}' if last else 'at all'}, and "
+        f"{need}: {LIMITS['every_h']} advice is one every {gate.collection_every_h:g} h in a quiet "
+        f"period (--run-gc)"
     )
     yield run.finding(FindingKind.CAPACITY, why, surface="garbage collection, last")
 

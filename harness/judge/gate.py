@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from harness.errors import RefusalError
+from harness.judge import capacity
 from harness.judge.runs import Run
 from harness.maintenance.settings import (
     SettingFault,
@@ -99,7 +100,8 @@ def settings(run: Run) -> Iterator[Finding]:
 
 
 def remarks(run: Run) -> Iterator[Finding]:
-    """Yield what is good to know about the client: shown, never decisive."""
+    """Yield what is good to know about the client and its stores: shown, never decisive."""
+    yield from capacity.remarks(run)
     for one in _audited(run):
         if one.weight is Weight.REMARK:
             surface = f"setting {one.setting}"
