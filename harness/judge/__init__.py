@@ -18,11 +18,12 @@ from harness.judge.judging import (
     judge_run,
     unpredicted,
 )
-from harness.judge.runs import Run, runs_of
+from harness.judge.runs import REMARK, Run, runs_of
 
 __all__ = [
     "EXAMINATION_RULES",
     "GATE_RULES",
+    "REMARK",
     "RULES",
     "Run",
     "judge",

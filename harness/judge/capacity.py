@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from harness.judge.runs import Run
+from harness.judge.runs import REMARK, Run
 from harness.model import (
     ClientSeen,
     Collected,
@@ -156,7 +156,7 @@ def remarks(run: Run) -> Iterator[Finding]:
     """Yield what is good to know about the room: shown, never decisive."""
     if collected_lately(run) and not _is_short(run):
         for one in _dead(run):
-            why = f"remark: {one.why}; a collection leaves this behind, and new rows fill it"
+            why = f"{REMARK}{one.why}; a collection leaves this behind, and new rows fill it"
             yield replace(one, why=why)
     yield from _rebuilding(run)
 
@@ -228,7 +228,7 @@ def _rebuilding(run: Run) -> Iterator[Finding]:
     largest = max(weighed.tables, key=lambda one: one.size_bytes, default=None)
     if largest and free < largest.size_bytes:
         why = (
-            f"remark: {free / _GIB:.1f} GiB are free on the server's disk, and to rebuild its "
+            f"{REMARK}{free / _GIB:.1f} GiB are free on the server's disk, and to rebuild its "
             f"largest table, if that is ever needed, takes {largest.size_bytes / _GIB:.1f} GiB"
         )
         place = (largest.store, largest.table, "")

@@ -11,7 +11,7 @@ from typing import Final
 
 from harness.errors import RefusalError
 from harness.judge import capacity
-from harness.judge.runs import Run
+from harness.judge.runs import REMARK, Run
 from harness.maintenance.settings import (
     SettingFault,
     Version,
@@ -105,14 +105,14 @@ def remarks(run: Run) -> Iterator[Finding]:
     for one in _audited(run):
         if one.weight is Weight.REMARK:
             surface = f"setting {one.setting}"
-            yield run.finding(FindingKind.SETTINGS, f"remark: {_cited(one)}", surface=surface)
+            yield run.finding(FindingKind.SETTINGS, f"{REMARK}{_cited(one)}", surface=surface)
     for seen in run.all(ClientSeen)[-1:]:
         status = seen.nodes[0].gateway_status if len(seen.nodes) == 1 else ""
         why = f"its only node is {status}: is it the one to be upgraded?"
         if not seen.nodes:
             why = "its health names no node: are its Coreapps running?"
         if not seen.nodes or status in _NOT_IN_USE:
-            yield run.finding(FindingKind.SETTINGS, f"remark: {why}", surface="the client's nodes")
+            yield run.finding(FindingKind.SETTINGS, f"{REMARK}{why}", surface="the client's nodes")
 
 
 def _audited(run: Run) -> Iterator[SettingFault]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from harness.judge.runs import Run
+from harness.judge.runs import REMARK, Run
 from harness.model import Drifted, Finding, FindingKind, GateOpened
 
 _MESSAGES: Final = ("messageStore", "messages")
@@ -43,7 +43,7 @@ def remarks(run: Run) -> Iterator[Finding]:
             why = "not in the manifest: give its treatment there before an erasure"
             if one.missing:
                 why = "in the manifest, and not on this server"
-            yield run.finding(FindingKind.DRIFT, f"remark: {why}", place=place)
+            yield run.finding(FindingKind.DRIFT, f"{REMARK}{why}", place=place)
 
 
 def _drifted(run: Run) -> Iterator[Drifted]:

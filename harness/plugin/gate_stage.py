@@ -104,6 +104,8 @@ class GateStage:
         unseen = [] if request.webapp else ["the client's settings (give --webapp-url)"]
         if request.webapp:
             looked.append("the client's settings, nodes and statistics")
+            if not request.to_version:
+                unseen.append("what the upgrade itself changes of the settings (give --to-version)")
         if request.files:
             looked.append("the volume of the logs")
         else:
