@@ -183,9 +183,13 @@ WAIT = (
     "wait, above the site's limit of 1000: let them be delivered first; if they do not get "
     "fewer, look whether the webhook answers"
 )
+ONLY = (
+    "off, and nothing is collected automatically: messages go only where collection is driven "
+    "through the API, and none is known within its interval: "
+)
 SWITCHED_OFF = (
-    "off, and nothing is collected automatically: messages stay; set db_garbagecollector_enable "
-    "on and restart the Coreapps [confirmed; settings guide: from v2.29.1 on the messages table "
+    f"{ONLY}set db_garbagecollector_enable on and restart the Coreapps, or have garbage collected "
+    "regularly (--run-gc) [confirmed; settings guide: from v2.29.1 on the messages table "
     "grows with pass_through off]"
 )
 BUSY = (
@@ -205,8 +209,8 @@ UPGRADED = (
     "pass_through is on, and off where it is off]"
 )
 GROWS = (
-    "off, and nothing is collected automatically: messages stay; set pass_through on and restart "
-    "the Coreapps, or collect through the API [inferred; settings guide: from v2.29.1 on the "
+    f"{ONLY}set pass_through on and restart the Coreapps, or have garbage collected regularly "
+    "(--run-gc) [inferred; settings guide: from v2.29.1 on the "
     "messages table grows with pass_through off]"
 )
 NOT_KNOWN = at(
@@ -329,6 +333,14 @@ GATES: Final[dict[str, tuple[History, Verdict, tuple[Found, ...]]]] = {
         settings(("pass_through", False), ("db_garbagecollector_enable", False), version=""),
         Verdict.TRACE,
         (at("settings", "setting pass_through", SWITCHED_OFF),),
+    ),
+    "nothing is collected automatically, and a collection is known": (
+        tuple(
+            FRESH if one is GATE else one
+            for one in settings(("pass_through", False), ("db_garbagecollector_enable", False))
+        ),
+        Verdict.CLEAR,
+        (),
     ),
     "it was set right meanwhile": (
         (

@@ -463,7 +463,11 @@ def test_logs_that_rotation_left_behind_are_told(client: ClientBed, tmp_path: Pa
         (("2.27.8", {"pass_through": True}, "2.35.2"), 0, "guide: an upgrade to v2.29.1"),
         (("2.27.8", {"pass_through": False}, "2.29.1"), 1, "guide: an upgrade to v2.29.1"),
         (("2.33.4", {"pass_through": False}, "2.35"), 0, "cannot be switched on again"),
-        (("2.45.1", {"garbagecollector_enable": {"messages": False}}, ""), 1, "messages stay"),
+        (
+            ("2.45.1", {"garbagecollector_enable": {"messages": False}}, ""),
+            1,
+            "messages go only where",
+        ),
     ],
     ids=["over-both", "over-2.29.1", "over-2.35", "grows"],
 )

@@ -132,6 +132,7 @@ def _audited(run: Run) -> Iterator[SettingFault]:
         # The API does not tell when a Coreapp was started.
         changed_since_restart=None,
         api_driven_per_s=gates[-1].api_driven_rate_per_s,
+        collected_lately=capacity.collected_lately(run),
     )
 
 
