@@ -8,24 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from harness.clock import now
-from harness.errors import ConflictError, HarnessError, RefusalError, StoreError
+from harness.errors import ConflictError, HarnessError, RefusalError, StoreError, WebappError
+from harness.judge.gate import unlike
 from harness.maintenance import policy
 from harness.maintenance.collecting import Collecting
 from harness.maintenance.gc_policy import GcPolicy
 from harness.maintenance.log_weight import weigh_logs
 from harness.manifest import Manifest
 from harness.model import (
+    ClientSeen,
     Drifted,
+    EngineKind,
     Failed,
     GateOpened,
     Mode,
     Moment,
+    Record,
     RunClosed,
     RunOpened,
     Weighed,
@@ -38,6 +42,7 @@ from harness.stores.scales import Limits
 from harness.stores.weight import weigh
 
 CASE: Final = "real stores"
+_ENGINES: Final = {"MYSQL": EngineKind.MYSQL.value, "PGSQL": EngineKind.POSTGRES.value}
 _ANY_TIME: Final = "or give --gc-any-time"
 
 
@@ -122,14 +127,28 @@ def _require_readable(store_set: StoreSet) -> None:
 
 def _ask_client(gate: Gate, collecting: Collecting, weighed: Weighed, record: Recorder) -> None:
     with _phase(gate, record, "client"):
-        collecting.look(gate.run, record)
-    if not collecting.due:
-        return
+        seen = _seen(gate, collecting, record)
+    if not collecting.due or unlike(seen, weighed, gate.engine):
+        return  # somebody else's garbage is left alone; the judge says so
     if not gate.any_time:
         require_quiet(weighed.sent_per_s, gate.last_collection_at, gate.policy)
     with _phase(gate, record, "garbage collection"):
         collecting.collect(gate.run, gate.store_set, record, gate.check)
     _weighed(gate, record, Moment.COLLECTED)
+
+
+def _seen(gate: Gate, collecting: Collecting, record: Recorder) -> ClientSeen:
+    """Look at the client, and at the kind of its database server where it tells that."""
+    seen: list[Record] = []
+    collecting.look(gate.run, seen.append)
+    (found,) = (one for one in seen if isinstance(one, ClientSeen))
+    try:
+        told = {_ENGINES.get(one.engine, "") for one in collecting.webapp.support()} - {""}
+    except WebappError:
+        told = set()  # an old client; its counts are left to tell
+    found = replace(found, engine=" and ".join(sorted(told)))
+    record(found)
+    return found
 
 
 def require_quiet(sent_per_s: float | None, last_at: str, policy: GcPolicy) -> None:

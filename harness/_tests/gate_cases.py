@@ -65,7 +65,7 @@ WEIGHED: Final = Weighed(
 SEEN: Final = ClientSeen(
     *(RUN, NOW, "v2.29.1", (ClientNode("", "connected"),)),
     settings=(("pass_through", False), ("db_garbagecollector_enable", True)),
-    messages=2_000_000,
+    messages=None,
     pending_callbacks=1000,
     pending_messages=1000,
 )
@@ -128,6 +128,13 @@ def on_mysql(history: History) -> History:
     """Return the same gate on MySQL."""
     mysql = replace(OPENED, engine="mysql:5.6")
     return tuple(mysql if one is OPENED else one for one in history)
+
+
+def counts(messages: int, table: TableWeight) -> History:
+    """Return the good gate whose client counts so many messages, over such a table."""
+    return tuple(
+        replace(one, messages=messages) if one is SEEN else one for one in weighed(table, QUEUE)
+    )
 
 
 def drifted(*places: tuple[str, str, str], missing: bool) -> History:
@@ -220,6 +227,9 @@ NOT_KNOWN = at(
 )
 ENDED = "it is not known to have ended. No callback came in 60 s."
 ONCE_MORE = "Collect again with --run-gc."
+
+BELONGS = "does --webapp-url belong to this store set? Look which it is, and correct it"
+FINE = (Verdict.CLEAR, ())
 
 GATES: Final[dict[str, tuple[History, Verdict, tuple[Found, ...]]]] = {
     "nothing is wrong": (GOOD, Verdict.CLEAR, ()),
@@ -373,6 +383,65 @@ GATES: Final[dict[str, tuple[History, Verdict, tuple[Found, ...]]]] = {
             at("settings", "setting db_garbagecollector_enable", UPGRADED),
             at("settings", "setting pass_through", GROWS),
         ),
+    ),
+    # --- another installation
+    "the client's database is of another kind": (
+        changed(SEEN, engine="mysql"),
+        Verdict.UNKNOWN,
+        (
+            at(
+                "coverage",
+                "--webapp-url",
+                f"the client's database is mysql, and the store set's postgres: {BELONGS}",
+            ),
+        ),
+    ),
+    "the client's database is of the same kind": (
+        changed(SEEN, engine="postgres", messages=2_000_000),
+        Verdict.CLEAR,
+        (),
+    ),
+    "the client counts far fewer messages": (
+        changed(SEEN, messages=40),
+        Verdict.UNKNOWN,
+        (
+            at(
+                "coverage",
+                "--webapp-url",
+                "the client counts 40 messages, and the store set has about 2.0 million: "
+                f"{BELONGS}, and if it does, run ANALYZE on the messages table",
+            ),
+        ),
+    ),
+    "the client counts far more messages": (
+        counts(2_001, rows(1_000, exact=True)),
+        Verdict.UNKNOWN,
+        (
+            at(
+                "coverage",
+                "--webapp-url",
+                "the client counts 2.0 thousand messages, and the store set has 1.0 thousand: "
+                f"{BELONGS}",
+            ),
+        ),
+    ),
+    "the client counts twice as many": (counts(2_000, rows(1_000, exact=True)), *FINE),
+    "the client counts a few more": (counts(1_000, rows(0, exact=True)), *FINE),
+    "the client counts a few more than estimated": (counts(10_000, rows(0)), *FINE),
+    "the client counts before its garbage is collected": (
+        tuple(
+            replace(one, messages=2_000_000) if one is SEEN else one
+            for one in collected(rows(2_000_000), rows(9), COLLECTED)
+        ),
+        *FINE,
+    ),
+    "only the weight after a collection is known": (
+        tuple(
+            replace(one, messages=2_000_000) if one is SEEN else one
+            for one in collected(rows(2_000_000), rows(9), COLLECTED)
+            if not isinstance(one, Weighed) or one.moment is not Moment.BEFORE
+        ),
+        *FINE,
     ),
     # --- drift
     "the schema has more than the manifest": (

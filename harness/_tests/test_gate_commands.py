@@ -7,7 +7,7 @@ import re
 import signal
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -495,6 +495,47 @@ def test_the_version_must_be_the_clients(client: ClientBed) -> None:
     assert done.status == 1, done.shown
     assert "correct --from-version" in done.said
     assert "correct --to-version" in done.said
+
+
+# --- the client of another installation ------------------------------------------------------
+
+
+@contextmanager
+def elsewhere(
+    client: ClientBed, config: RunConfig, described: Manifest, stores: str = "GateOther_"
+) -> Iterator[ClientBed]:
+    """A client over a store set of its own, and commands that take it for this one's."""
+    config = replace(config, prefix=stores)
+    store_set = connect(config, [store.name for store in described.stores])
+    store_set.create(ddl.committed(described, config.engine))
+    with ExitStack() as held:
+        held.callback(store_set.close)
+        held.callback(store_set.drop)
+        bed = Bed(config, store_set, client.bed.desk)
+        yield ClientBed(client.bed, held.enter_context(standing_over(bed)))
+
+
+@on_postgres
+def test_a_client_over_another_kind_of_server_is_told(
+    client: ClientBed, reached: Mapping[EngineKind, RunConfig], described: Manifest
+) -> None:
+    """A client over MySQL is not that of a PostgreSQL store set: UNKNOWN, and nothing is collected."""
+    with elsewhere(client, reached[EngineKind.MYSQL], described) as other:
+        done = other.gate("--run-gc")
+        assert other.asked() == 0
+    unknown(done, "the client's database is mysql, and the store set's postgres")
+    assert done.first.split("; ")[1] == "nothing was changed"
+
+
+@on_mysql
+def test_a_client_over_other_messages_is_told(client: ClientBed, described: Manifest) -> None:
+    """A client that counts far fewer messages than there are is not this store set's."""
+    client.bed.store_set.insert(sent(1100))
+    with elsewhere(client, client.bed.config, described) as other:
+        done = other.gate(other.policy(large_rows=1000), "--run-gc", "--gc-any-time")
+        assert other.asked() == 0
+    assert done.status == 10, done.shown
+    assert "does --webapp-url belong to this store set?" in done.said
 
 
 # --- interruptions, and the screen ----------------------------------------------------------

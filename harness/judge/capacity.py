@@ -41,6 +41,7 @@ LIMITS: Final = {
 MESSAGES: Final = ("messageStore", "messages")
 QUEUE: Final = ("callbackStore", "queue")
 _MILLION: Final = 1_000_000
+_THOUSAND: Final = 1_000
 # Below this a few dead rows are a large share, and the next vacuum or page split is no matter.
 _ROWS_LEAST: Final = 10_000
 # InnoDB extends a table by some MiB at a time: a small one is mostly free space.
@@ -60,6 +61,11 @@ def _table(weighed: Weighed, place: tuple[str, str]) -> TableWeight | None:
     """Return the weight of a table; nothing where its rows could not be told."""
     found = (one for one in weighed.tables if (one.store, one.table) == place and one.rows >= 0)
     return next(found, None)
+
+
+def messages_weighed(weighed: Weighed) -> TableWeight | None:
+    """Return the weight of the messages; nothing where their rows could not be told."""
+    return _table(weighed, MESSAGES)
 
 
 def messages(run: Run) -> Iterator[Finding]:
@@ -88,22 +94,35 @@ def _is_missing(run: Run) -> bool:
 
 
 def _large(table: TableWeight, gate: GateOpened) -> str:
-    rows = _millions(table.rows, exact=table.exact)
     if table.rows > gate.repeat_rows:
-        limit = f"{LIMITS['repeat_rows']} {_millions(gate.repeat_rows)}"
+        limit = f"{LIMITS['repeat_rows']} {figure(gate.repeat_rows)}"
+        rows = _rows(table, gate.repeat_rows)
         return (
             f"very large: {rows} rows, above {limit}: run garbage collection several times, until "
             "it ends without errors, before the upgrade (--run-gc)"
         )
-    limit = f"{LIMITS['large_rows']} {_millions(gate.large_rows)}"
+    limit = f"{LIMITS['large_rows']} {figure(gate.large_rows)}"
+    rows = _rows(table, gate.large_rows)
     return (
         f"large: {rows} rows, above {limit}: run garbage collection before the upgrade (--run-gc)"
     )
 
 
-def _millions(rows: int, *, exact: bool = True) -> str:
+def figure(rows: int) -> str:
     """Write a number of rows so that nobody takes it for somebody's number."""
-    return f"{'' if exact else 'about '}{rows / _MILLION:.1f} million"
+    if rows < _THOUSAND:
+        return str(rows)
+    if rows < _MILLION - _THOUSAND // 20:
+        return f"{rows / _THOUSAND:.1f} thousand"
+    return f"{rows / _MILLION:.1f} million"
+
+
+def _rows(table: TableWeight, limit: int) -> str:
+    """Return a table's rows beside a limit that they are above of, however little."""
+    shown = figure(table.rows)
+    if not table.exact:
+        return f"about {shown}"
+    return f"just above {shown}" if shown == figure(limit) else shown
 
 
 def _in_vain(run: Run) -> str:

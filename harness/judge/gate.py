@@ -26,6 +26,7 @@ from harness.model import (
     FindingKind,
     Garbage,
     GateOpened,
+    Moment,
     Record,
     RunClosed,
     RunOpened,
@@ -37,6 +38,10 @@ _NEEDED: Final[tuple[tuple[str, type[Record]], ...]] = (
     ("the weight of its tables", Weighed),
     ("its last phase", RunClosed),
 )
+_BELONGS: Final = "does --webapp-url belong to this store set? Look which it is, and correct it"
+_GAP_FACTOR: Final = 2
+_COUNTED_GAP_ROWS: Final = 1_000
+_ESTIMATED_GAP_ROWS: Final = 10_000
 _NOT_IN_USE: Final = frozenset({"uninitialized", "unregistered"})
 
 
@@ -88,6 +93,39 @@ def version(run: Run) -> Iterator[Finding]:
         if now and goal and goal < now:
             why = f"{goal} is older than {now}, which the client runs: correct --to-version"
             yield run.finding(FindingKind.SETTINGS, why, surface="--to-version")
+
+
+def foreign(run: Run) -> Iterator[Finding]:
+    """The client that was looked at must be the one whose stores were weighed."""
+    for seen in run.all(ClientSeen)[-1:]:
+        weighed = [one for one in run.all(Weighed) if one.moment is Moment.BEFORE]
+        if why := unlike(seen, weighed[-1] if weighed else None, run.opened.engine):
+            yield run.finding(FindingKind.COVERAGE, why, surface="--webapp-url")
+
+
+def unlike(seen: ClientSeen, weighed: Weighed | None, engine: str) -> str:
+    """Return why a client is probably not over a store set; empty where nothing tells so.
+
+    Args:
+        seen: The client, as its API shows it.
+        weighed: The store set, weighed shortly before.
+        engine: Its engine, with or without a version.
+    """
+    kind = engine.partition(":")[0]
+    if seen.engine and seen.engine != kind:
+        return f"the client's database is {seen.engine}, and the store set's {kind}: {_BELONGS}"
+    table = capacity.messages_weighed(weighed) if weighed else None
+    if table is None or seen.messages is None:
+        return ""
+    less, more = sorted((seen.messages, table.rows))
+    # Messages come and go between both looks, and an estimate may be old.
+    gap = _COUNTED_GAP_ROWS if table.exact else _ESTIMATED_GAP_ROWS
+    if more - less <= gap or more <= _GAP_FACTOR * less:
+        return ""
+    said = capacity.figure(seen.messages)
+    rows = f"{'' if table.exact else 'about '}{capacity.figure(table.rows)}"
+    renew = "" if table.exact else ", and if it does, run ANALYZE on the messages table"
+    return f"the client counts {said} messages, and the store set has {rows}: {_BELONGS}{renew}"
 
 
 def settings(run: Run) -> Iterator[Finding]:

@@ -68,6 +68,7 @@ EXAMINATION_RULES: Final[tuple[Rule, ...]] = (
 GATE_RULES: Final[tuple[Rule, ...]] = (
     gate.whole,
     gate.version,
+    gate.foreign,
     gate.settings,
     capacity.messages,
     capacity.dead,
