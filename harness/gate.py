@@ -15,6 +15,7 @@ from typing import Final
 
 from harness.clock import now
 from harness.errors import ConflictError, HarnessError, RefusalError, StoreError, WebappError
+from harness.judge import capacity
 from harness.judge.gate import unlike
 from harness.maintenance import policy
 from harness.maintenance.collecting import Collecting
@@ -179,9 +180,11 @@ def untimely(sent_per_s: float | None, last_at: str, policy: GcPolicy) -> str:
             f"The client sends {sent_per_s:.2f} messages a second, and the site's limit for "
             f"collecting garbage is {policy.quiet_per_s:g}: run in a quieter hour, {_ANY_TIME}"
         )
-    if last_at and _since(last_at) < timedelta(hours=policy.every_h):
+    # A time that is yet to come tells nothing, here as in the judge: somebody's clock is wrong.
+    if last_at and timedelta(0) <= _since(last_at) < timedelta(hours=policy.every_h):
+        whose = capacity.whose("every_h", policy.every_h)
         return (
-            f"Garbage was collected completely at {last_at}, and the guide's interval is "
+            f"Garbage was collected completely at {last_at}, and {whose} interval is "
             f"{policy.every_h:g} hours: leave --run-gc away, {_ANY_TIME}"
         )
     return ""

@@ -175,11 +175,6 @@ SEVERAL = (
     "(--run-gc)"
 )
 ADVICE = "the guide's advice is one every 24 h in a quiet period (--run-gc)"
-NEVER = at(
-    "capacity",
-    "garbage collection, last",
-    "no complete garbage collection is known at all, and the messages table is large: " + ADVICE,
-)
 IN_VAIN = "mark inbound messages read first, then collect again"
 FRESH = replace(GATE, last_collection_at=YESTERDAY)
 CHECKED = (

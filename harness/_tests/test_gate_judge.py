@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
 
+from harness import gate
 from harness._tests.capacity_cases import CAPACITY
 from harness._tests.gate_cases import (
     CLOSED,
@@ -17,7 +19,9 @@ from harness._tests.gate_cases import (
     GIB,
     GOOD,
     MESSAGES,
+    NOW,
     OPENED,
+    QUEUE,
     RUN,
     SEEN,
     WEIGHED,
@@ -184,11 +188,65 @@ def test_other_drift_is_a_remark() -> None:
 
 
 def test_whose_a_limit_is_follows_the_policy() -> None:
-    """Only a limit that the policy marks as confirmed is called the guide's."""
-    known = {name.partition(".")[2]: mark for name, mark in gc_policy.load().known.items()}
-    for name, whose in capacity.LIMITS.items():
+    """Just the limits that the policy marks as confirmed are the guide's, with their values."""
+    policy = gc_policy.load()
+    known = {name.partition(".")[2]: mark for name, mark in policy.known.items()}
+    named = {"large_rows", "repeat_rows", "pending_callbacks_most", "dead_share_most"}
+    for name in named | {"api_driven_per_s", "every_h", "disk_free_share_least"}:
         confirmed = known[name] is Known.CONFIRMED
-        assert whose == (capacity.GUIDE if confirmed else capacity.SITE), name
+        value = getattr(policy, name)
+        assert capacity.whose(name, value) == (capacity.GUIDE if confirmed else capacity.SITE), name
+        assert capacity.whose(name, value * 2) == capacity.SITE
+
+
+def test_a_limit_that_the_site_changed_is_not_called_the_guides() -> None:
+    """Where the site's file has another value than the guide, each sentence says the site's."""
+    loose = {
+        "large_rows": 2_500_000,
+        "repeat_rows": 9_000_000,
+        "api_driven_rate_per_s": 130,
+        "collection_every_h": 48,
+    }
+    for count, said in (
+        (2_600_000, "about 2.6 million rows, above the site's 2.5 million"),
+        (9_100_000, "about 9.1 million rows, above the site's 9.0 million"),
+    ):
+        history = weighed(rows(count), QUEUE, sent_per_s=131.0)
+        opened = replace(GATE, **loose)  # type: ignore[arg-type]
+        judged = judge(tuple(opened if one is GATE else one for one in history))
+        told = " ".join(one.why for one in judged.findings if one.kind.value == "capacity")
+        assert said in told
+        assert "the site's limit for automatic collection" in told
+        assert "the site's advice is one every 48 h" in told
+        assert "guide" not in told
+
+
+def test_a_collection_yet_to_come_is_told() -> None:
+    """A last collection in the future is a remark, and is taken as not known."""
+    why = (
+        "remark: the last complete one is of 2026-11-22T06:00:01Z, which is yet to come, so that it "
+        "is taken as not known: set the clocks right"
+    )
+    later = changed(GATE, last_collection_at="2026-11-22T06:00:01Z")
+    assert remarks(later) == [("garbage collection, last", why), RESTARTED]
+    assert remarks(changed(GATE, last_collection_at=NOW)) == [RESTARTED]
+    unclear = tuple(replace(one, at="now") if one is WEIGHED else one for one in later)
+    assert remarks(unclear) == [RESTARTED]
+
+
+def test_a_collection_yet_to_come_keeps_nobody_from_collecting() -> None:
+    """Within a day after a collection none is begun; one that is dated in the future is no bar."""
+    policy = gc_policy.load()
+    for hours, untimely in ((-23.0, True), (-25.0, False), (0.5, False)):
+        then = datetime.now(UTC) + timedelta(hours=hours)
+        last_at = then.strftime("%Y-%m-%dT%H:%M:%SZ")
+        why = gate.untimely(0.0, last_at, policy)
+        assert ("the guide's interval is 24 hours" in why) is untimely
+        assert bool(why) is untimely
+    recently = (datetime.now(UTC) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert "the site's interval is 30 hours" in gate.untimely(
+        0.0, recently, replace(policy, every_h=30)
+    )
 
 
 def test_no_sentence_holds_a_long_number() -> None:

@@ -28,16 +28,13 @@ from harness.model import (
 
 GUIDE: Final = "the guide's"
 SITE: Final = "the site's"
-LIMITS: Final = {
-    "large_rows": GUIDE,
-    "repeat_rows": GUIDE,
-    "api_driven_per_s": GUIDE,
-    "every_h": GUIDE,
-    "pending_callbacks_most": SITE,
-    "dead_share_most": SITE,
-    "disk_free_share_least": SITE,
+GUIDES: Final = {
+    "large_rows": 2_000_000,
+    "repeat_rows": 10_000_000,
+    "api_driven_per_s": 120,
+    "every_h": 24,
 }
-"""Whose each limit is, by its name in the policy."""
+"""The limits that the guide states, by their names in the policy; all others are the site's."""
 MESSAGES: Final = ("messageStore", "messages")
 QUEUE: Final = ("callbackStore", "queue")
 _MILLION: Final = 1_000_000
@@ -47,6 +44,11 @@ _ROWS_LEAST: Final = 10_000
 # InnoDB extends a table by some MiB at a time: a small one is mostly free space.
 _FREE_BYTES_LEAST: Final = 16 * 1024 * 1024
 _GIB: Final = 1024**3
+
+
+def whose(name: str, value: float) -> str:
+    """Return whose a limit is: the guide's only where it has the guide's own value."""
+    return GUIDE if GUIDES.get(name) == value else SITE
 
 
 def _newest(run: Run) -> Weighed | None:
@@ -95,13 +97,13 @@ def _is_missing(run: Run) -> bool:
 
 def _large(table: TableWeight, gate: GateOpened) -> str:
     if table.rows > gate.repeat_rows:
-        limit = f"{LIMITS['repeat_rows']} {figure(gate.repeat_rows)}"
+        limit = f"{whose('repeat_rows', gate.repeat_rows)} {figure(gate.repeat_rows)}"
         rows = _rows(table, gate.repeat_rows)
         return (
             f"very large: {rows} rows, above {limit}: run garbage collection several times, until "
             "it ends without errors, before the upgrade (--run-gc)"
         )
-    limit = f"{LIMITS['large_rows']} {figure(gate.large_rows)}"
+    limit = f"{whose('large_rows', gate.large_rows)} {figure(gate.large_rows)}"
     rows = _rows(table, gate.large_rows)
     return (
         f"large: {rows} rows, above {limit}: run garbage collection before the upgrade (--run-gc)"
@@ -126,10 +128,10 @@ def _rows(table: TableWeight, limit: int) -> str:
 
 
 def _in_vain(run: Run) -> str:
-    """Say so where the collection took nothing away from a table that is still large."""
+    """Say what collections have come to, of a table that is still large."""
     done = [one for one in run.all(Collected) if one.garbage is Garbage.MESSAGES]
     if not done:
-        return ""
+        return "" if collected_lately(run) else f"; no complete one is known {_since(run)}"
     before, after = done[0].rows_before, done[-1].rows_after
     grew = before is not None and after is not None and after > before
     none = all(one.deleted == 0 for one in done) or (before is not None and before == after)
@@ -166,7 +168,7 @@ def _dead(run: Run) -> Iterator[Finding]:
             what, count = f"{free:.0%} of its bytes are free space", 1
         else:
             continue
-        limit = f"above {LIMITS['dead_share_most']} limit of {most:.0%}"
+        limit = f"above {SITE} limit of {most:.0%}"
         why = f"{what}, {limit}: {_remedy(run)}"
         yield run.finding(FindingKind.CAPACITY, why, place=place, count=count)
 
@@ -178,6 +180,14 @@ def remarks(run: Run) -> Iterator[Finding]:
             why = f"{REMARK}{one.why}; a collection leaves this behind, and new rows fill it"
             yield replace(one, why=why)
     yield from _rebuilding(run)
+    for gate in run.all(GateOpened)[-1:]:
+        now, then = _time(_looked_at(run)), _time(gate.last_collection_at)
+        if now and then and now < then:
+            why = (
+                f"{REMARK}the last complete one is of {gate.last_collection_at}, which is yet to "
+                "come, so that it is taken as not known: set the clocks right"
+            )
+            yield run.finding(FindingKind.CAPACITY, why, surface="garbage collection, last")
 
 
 def collected_lately(run: Run) -> bool:
@@ -226,7 +236,7 @@ def disk(run: Run) -> Iterator[Finding]:
     gate, weighed = _gate(run), _newest(run)
     if gate and weighed and _is_short(run):
         share = (weighed.disk_free_bytes or 0) / (weighed.disk_size_bytes or 1)
-        limit = f"below {LIMITS['disk_free_share_least']} limit of {gate.disk_free_share_least:.0%}"
+        limit = f"below {SITE} limit of {gate.disk_free_share_least:.0%}"
         why = f"{share:.0%} of the server's disk is free, {limit}: make room on it"
         yield run.finding(FindingKind.CAPACITY, why, surface="disk, free share")
 
@@ -260,7 +270,7 @@ def pending(run: Run) -> Iterator[Finding]:
     if gate is None:
         return
     most = gate.pending_callbacks_most
-    limit = f"above {LIMITS['pending_callbacks_most']} limit of {most}"
+    limit = f"above {SITE} limit of {most}"
     for name, count in _waiting(run):
         if count > most:
             why = (
@@ -302,30 +312,29 @@ def logs(run: Run) -> Iterator[Finding]:
 
 
 def overdue(run: Run) -> Iterator[Finding]:
-    """Where it is needed, a complete collection must be known, and not be long ago."""
+    """At a high rate a complete collection must be known, and not be long ago.
+
+    Of a table that is large it is told with its rows.
+    """
     gate, weighed = _gate(run), _newest(run)
-    if gate is None or weighed is None or not (need := _need(gate, weighed)):
+    if gate is None or weighed is None or collected_lately(run):
         return
-    if collected_lately(run):
+    most_per_s = gate.api_driven_rate_per_s
+    if (weighed.sent_per_s or 0) <= most_per_s:
         return
-    last = last_collection_at(run)
+    advice = whose("every_h", gate.collection_every_h)
+    limit = whose("api_driven_per_s", most_per_s)
     why = (
-        f"no complete garbage collection is known {f'since {last}' if last else 'at all'}, and "
-        f"{need}: {LIMITS['every_h']} advice is one every {gate.collection_every_h:g} h in a quiet "
-        f"period (--run-gc)"
+        f"no complete garbage collection is known {_since(run)}, and more than {most_per_s:g} "
+        f"messages a second are sent, {limit} limit for automatic collection: {advice} advice is "
+        f"one every {gate.collection_every_h:g} h in a quiet period (--run-gc)"
     )
     yield run.finding(FindingKind.CAPACITY, why, surface="garbage collection, last")
 
 
-def _need(gate: GateOpened, weighed: Weighed) -> str:
-    """Return why collections have to be driven from outside; empty where they have not."""
-    if (weighed.sent_per_s or 0) > gate.api_driven_rate_per_s:
-        return (
-            f"more than {gate.api_driven_rate_per_s:g} messages a second are sent, "
-            f"{LIMITS['api_driven_per_s']} limit for automatic collection"
-        )
-    table = _table(weighed, MESSAGES)
-    return "the messages table is large" if table and table.rows > gate.large_rows else ""
+def _since(run: Run) -> str:
+    last = last_collection_at(run)
+    return f"since {last}" if last else "at all"
 
 
 def _time(text: str) -> datetime | None:
