@@ -307,6 +307,30 @@ GATES: Final[dict[str, tuple[History, Verdict, tuple[Found, ...]]]] = {
         Verdict.UNKNOWN,
         (NOT_KNOWN,),
     ),
+    "the client's version has a suffix": (changed(SEEN, version="v2.29.1-beta"), *FINE),
+    "another version than was given, with a suffix": (
+        changed(SEEN, version="v2.29.0-beta.2", settings=(("pass_through", True),)),
+        Verdict.TRACE,
+        (
+            at(
+                "settings",
+                "--from-version",
+                "the client says v2.29.0, and v2.29.1 was given: correct --from-version",
+            ),
+        ),
+    ),
+    "the client's version cannot be read": (
+        changed(SEEN, version="v2.29.1000"),
+        Verdict.UNKNOWN,
+        (
+            at(
+                "coverage",
+                "the client's version",
+                "it says one that cannot be read, so that --from-version cannot be compared with "
+                "it: look in its own answers, and report this version as one that we lack",
+            ),
+        ),
+    ),
     "an upgrade to nowhere": (
         changed(GATE, to_version="newest"),
         Verdict.UNKNOWN,

@@ -120,12 +120,23 @@ def test_what_is_good_to_know_is_shown() -> None:
             "remark: its only node is uninitialized: is it the one to be upgraded?",
         ),
         (("connected",), ""),
-        (("unregistered", "connected"), ""),
-        (("unregistered", "unregistered"), ""),
+        (("",), "remark: its only node is without a status: is it the one to be upgraded?"),
+        (
+            ("unregistered", "connected"),
+            "remark: 0 is unregistered: are they part of what is to be upgraded?",
+        ),
+        (
+            ("connected", "uninitialized", ""),
+            (
+                "remark: 1 is uninitialized, 2 is without a status: are they part of what is to be "
+                "upgraded?"
+            ),
+        ),
+        (("connected", "disconnected"), ""),
     ],
 )
 def test_a_client_that_is_not_in_use_is_remarked(nodes: tuple[str, ...], why: str) -> None:
-    """A client without a node, or whose only one is not in use, is told; no other is."""
+    """A client without a node, and each node that is not in use, is told; no other is."""
     seen = tuple(ClientNode(str(n), status) for n, status in enumerate(nodes))
     history = changed(SEEN, nodes=seen)
     assert [said for place, said in remarks(history) if place == NODES] == ([why] if why else [])

@@ -6,7 +6,7 @@ shown among what was expected, and never decisive.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from harness.errors import RefusalError
@@ -20,6 +20,7 @@ from harness.maintenance.settings import (
     parse_version,
 )
 from harness.model import (
+    ClientNode,
     ClientSeen,
     Collected,
     Finding,
@@ -42,7 +43,7 @@ _BELONGS: Final = "does --webapp-url belong to this store set? Look which it is,
 _GAP_FACTOR: Final = 2
 _COUNTED_GAP_ROWS: Final = 1_000
 _ESTIMATED_GAP_ROWS: Final = 10_000
-_NOT_IN_USE: Final = frozenset({"uninitialized", "unregistered"})
+_NOT_IN_USE: Final = frozenset({"uninitialized", "unregistered", ""})
 
 
 def whole(run: Run) -> Iterator[Finding]:
@@ -77,12 +78,19 @@ def _of_messages(record: Record) -> bool:
 def version(run: Run) -> Iterator[Finding]:
     """The client's version must be known, the one that was given, and older than the goal."""
     for gate in run.all(GateOpened)[-1:]:
-        seen = _version(_client_version(run))
+        said = _client_version(run)
+        seen = _version(said)
         given = _version(gate.from_version)
         goal = _version(gate.to_version)
         now = seen or given
         if run.all(ClientSeen) and now is None:
             why = "it is not known, so its settings cannot be judged: give --from-version"
+            yield run.finding(FindingKind.COVERAGE, why, surface="the client's version")
+        if said and given and seen is None:
+            why = (
+                "it says one that cannot be read, so that --from-version cannot be compared with "
+                "it: look in its own answers, and report this version as one that we lack"
+            )
             yield run.finding(FindingKind.COVERAGE, why, surface="the client's version")
         if gate.to_version and goal is None:
             why = "the version to upgrade to is none: write --to-version such as 2.35"
@@ -145,12 +153,23 @@ def remarks(run: Run) -> Iterator[Finding]:
             surface = f"setting {one.setting}"
             yield run.finding(FindingKind.SETTINGS, f"{REMARK}{_cited(one)}", surface=surface)
     for seen in run.all(ClientSeen)[-1:]:
-        status = seen.nodes[0].gateway_status if len(seen.nodes) == 1 else ""
-        why = f"its only node is {status}: is it the one to be upgraded?"
-        if not seen.nodes:
-            why = "its health names no node: are its Coreapps running?"
-        if not seen.nodes or status in _NOT_IN_USE:
+        if why := _not_in_use(seen.nodes):
             yield run.finding(FindingKind.SETTINGS, f"{REMARK}{why}", surface="the client's nodes")
+
+
+def _not_in_use(nodes: Sequence[ClientNode]) -> str:
+    """Return what is to be asked about containers that are not in use; empty where all are.
+
+    Of several Coreapps only one is connected: `disconnected` alone is no matter there.
+    """
+    if not nodes:
+        return "its health names no node: are its Coreapps running?"
+    told = [(one.name, one.gateway_status) for one in nodes]
+    idle = [(name, status or "without a status") for name, status in told if status in _NOT_IN_USE]
+    if len(nodes) == 1:
+        return "".join(f"its only node is {one}: is it the one to be upgraded?" for _, one in idle)
+    named = ", ".join(f"{name} is {status}" for name, status in idle)
+    return f"{named}: are they part of what is to be upgraded?" if idle else ""
 
 
 def _audited(run: Run) -> Iterator[SettingFault]:
@@ -183,7 +202,8 @@ def _client_version(run: Run) -> str:
 
 
 def _version(text: str) -> Version | None:
+    """Read a version, without what may follow its numbers, such as -beta."""
     try:
-        return parse_version(text)
+        return parse_version(text.partition("-")[0])
     except RefusalError:
         return None

@@ -34,7 +34,7 @@ from harness.plugin.outcome import Concluded
 if TYPE_CHECKING:
     from harness.plugin.gate_stage import GateStage
 
-_NARROWEST: Final = 80
+_NARROWEST: Final = 60
 _SHOWN_TABLES: Final = 10
 _SHOWN_REMARKS: Final = 12
 _SHOWN_PLACES: Final = 6
@@ -60,7 +60,7 @@ def render(line: Concluded, stage: GateStage, *, width: int, colour: bool) -> li
     console.rule()
     console.print(_headline(line, stage))
     if line.judgement.findings and not line.refusal:
-        console.print(screen.reasons(line.judgement.findings))
+        console.print(screen.reasons(line.judgement.findings, ones=False))
     if weighed := _all(stage, Weighed):
         console.print(_tables(weighed))
     facts = Table.grid(padding=(0, 2))
@@ -132,6 +132,8 @@ def _rows(one: TableWeight | None) -> str:
 
 
 def _facts(stage: GateStage) -> Iterator[tuple[str, str]]:
+    if stage.request.limits:
+        yield "limits", f"the site's own, of {stage.request.limits}"
     for opened in _all(stage, GateOpened):
         at = opened.last_collection_at
         known = f"last at {at}" if at else "never before"
@@ -143,7 +145,8 @@ def _facts(stage: GateStage) -> Iterator[tuple[str, str]]:
             yield "disk", f"{free} free of {size}"
     for logs in _all(stage, LogsWeighed):
         for folder in logs.folders:
-            counts = f"{folder.logs} logs, {folder.archives} archives"
+            logs_, archives = _counted(folder.logs, "log"), _counted(folder.archives, "archive")
+            counts = f"{logs_}, {archives}"
             yield "logs", f"{folder.label}: {counts}, {rounded(folder.size_bytes, BYTES)}"
     yield from client_facts(stage.records())
     if unseen := stage.scope.not_searched:
@@ -151,6 +154,10 @@ def _facts(stage: GateStage) -> Iterator[tuple[str, str]]:
     times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in stage.durations_s.items())
     yield "time", times
     yield "evidence", os.path.relpath(stage.session.folder)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _to_know(expected: Iterable[Finding]) -> Iterator[str]:

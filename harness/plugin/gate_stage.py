@@ -111,6 +111,8 @@ class GateStage:
         else:
             unseen.append("the volume of the logs (give --log-dir)")
         for record in self.history:
+            if isinstance(record, Weighed) and record.disk_size_bytes == 0:
+                unseen.append("the free share of the server's disk, which tells no size")
             if isinstance(record, Weighed | LogsWeighed):
                 unseen += (one.rstrip(".;") for one in record.unseen)
         return Scope(tuple(looked), tuple(dict.fromkeys(unseen)))
