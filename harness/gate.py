@@ -8,35 +8,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from harness.clock import now
-from harness.errors import ConflictError, HarnessError, RefusalError, StoreError
+from harness.errors import ConflictError, HarnessError, RefusalError, StoreError, WebappError
+from harness.judge import capacity
+from harness.judge.gate import unlike
 from harness.maintenance import policy
 from harness.maintenance.collecting import Collecting
 from harness.maintenance.gc_policy import GcPolicy
 from harness.maintenance.log_weight import weigh_logs
 from harness.manifest import Manifest
 from harness.model import (
+    ClientSeen,
     Drifted,
+    EngineKind,
     Failed,
     GateOpened,
     Mode,
     Moment,
+    Record,
     RunClosed,
     RunOpened,
     Weighed,
 )
 from harness.run import Recorder
 from harness.stores import StoreSet, drift
+from harness.stores.drift import Drift
 from harness.stores.keyset import impatient, source
 from harness.stores.scales import Limits
 from harness.stores.weight import weigh
 
 CASE: Final = "real stores"
+_ENGINES: Final = {"MYSQL": EngineKind.MYSQL.value, "PGSQL": EngineKind.POSTGRES.value}
 _ANY_TIME: Final = "or give --gc-any-time"
 
 
@@ -80,7 +87,7 @@ def look(gate: Gate, record: Recorder) -> None:
     try:
         with _phase(gate, record, "schema"):
             for one in drift.compare(gate.store_set, gate.manifest):
-                record(Drifted(gate.run, one.store, one.table, one.column, one.why))
+                record(_drifted(gate, one))
         with _phase(gate, record, "rights"):
             _require_readable(gate.store_set)
         weighed = _weighed(gate, record, Moment.BEFORE)
@@ -91,6 +98,14 @@ def look(gate: Gate, record: Recorder) -> None:
     except _PhaseFailed:
         return
     record(RunClosed(gate.run, now()))
+
+
+def _drifted(gate: Gate, one: Drift) -> Drifted:
+    tables = gate.manifest.tables
+    described = tables.get((one.store, one.table))
+    known = {column.name for column in described.columns} if described else set()
+    missing = not one.table or (described is not None and (not one.column or one.column in known))
+    return Drifted(gate.run, one.store, one.table, one.column, one.why, missing=missing)
 
 
 def _require_readable(store_set: StoreSet) -> None:
@@ -113,14 +128,28 @@ def _require_readable(store_set: StoreSet) -> None:
 
 def _ask_client(gate: Gate, collecting: Collecting, weighed: Weighed, record: Recorder) -> None:
     with _phase(gate, record, "client"):
-        collecting.look(gate.run, record)
-    if not collecting.due:
-        return
+        seen = _seen(gate, collecting, record)
+    if not collecting.due or unlike(seen, weighed, gate.engine):
+        return  # somebody else's garbage is left alone; the judge says so
     if not gate.any_time:
         require_quiet(weighed.sent_per_s, gate.last_collection_at, gate.policy)
     with _phase(gate, record, "garbage collection"):
         collecting.collect(gate.run, gate.store_set, record, gate.check)
     _weighed(gate, record, Moment.COLLECTED)
+
+
+def _seen(gate: Gate, collecting: Collecting, record: Recorder) -> ClientSeen:
+    """Look at the client, and at the kind of its database server where it tells that."""
+    seen: list[Record] = []
+    collecting.look(gate.run, seen.append)
+    (found,) = (one for one in seen if isinstance(one, ClientSeen))
+    try:
+        told = {_ENGINES.get(one.engine, "") for one in collecting.webapp.support()} - {""}
+    except WebappError:
+        told = set()  # an old client; its counts are left to tell
+    found = replace(found, engine=" and ".join(sorted(told)))
+    record(found)
+    return found
 
 
 def require_quiet(sent_per_s: float | None, last_at: str, policy: GcPolicy) -> None:
@@ -151,9 +180,11 @@ def untimely(sent_per_s: float | None, last_at: str, policy: GcPolicy) -> str:
             f"The client sends {sent_per_s:.2f} messages a second, and the site's limit for "
             f"collecting garbage is {policy.quiet_per_s:g}: run in a quieter hour, {_ANY_TIME}"
         )
-    if last_at and _since(last_at) < timedelta(hours=policy.every_h):
+    # A time that is yet to come tells nothing, here as in the judge: somebody's clock is wrong.
+    if last_at and timedelta(0) <= _since(last_at) < timedelta(hours=policy.every_h):
+        whose = capacity.whose("every_h", policy.every_h)
         return (
-            f"Garbage was collected completely at {last_at}, and the guide's interval is "
+            f"Garbage was collected completely at {last_at}, and {whose} interval is "
             f"{policy.every_h:g} hours: leave --run-gc away, {_ANY_TIME}"
         )
     return ""

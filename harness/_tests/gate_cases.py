@@ -65,7 +65,7 @@ WEIGHED: Final = Weighed(
 SEEN: Final = ClientSeen(
     *(RUN, NOW, "v2.29.1", (ClientNode("", "connected"),)),
     settings=(("pass_through", False), ("db_garbagecollector_enable", True)),
-    messages=2_000_000,
+    messages=None,
     pending_callbacks=1000,
     pending_messages=1000,
 )
@@ -130,6 +130,29 @@ def on_mysql(history: History) -> History:
     return tuple(mysql if one is OPENED else one for one in history)
 
 
+def counts(messages: int, table: TableWeight) -> History:
+    """Return the good gate whose client counts so many messages, over such a table."""
+    return tuple(
+        replace(one, messages=messages) if one is SEEN else one for one in weighed(table, QUEUE)
+    )
+
+
+def drifted(*places: tuple[str, str, str], missing: bool) -> History:
+    """Return the good gate whose schema is not the manifest's."""
+    found = (Drifted(RUN, *place, "somewhere", missing=missing) for place in places)
+    return (*GOOD[:-1], *found, CLOSED)
+
+
+def gone(place: str) -> Found:
+    """Return the finding about something that the gate reads and that is not there."""
+    why = (
+        "it is not on this server, so that it could not be looked at: see that WA_DB_NAME_PREFIX, "
+        "the server and the account are right; where they are, describe this client's schema in "
+        "fixtures/manifest.toml"
+    )
+    return ("coverage", place, "", 1, why)
+
+
 def lacks(what: str) -> Found:
     """Return the finding about a gate that is not whole."""
     surface = f"run {RUN}"
@@ -152,11 +175,6 @@ SEVERAL = (
     "(--run-gc)"
 )
 ADVICE = "the guide's advice is one every 24 h in a quiet period (--run-gc)"
-NEVER = at(
-    "capacity",
-    "garbage collection, last",
-    "no complete garbage collection is known at all, and the messages table is large: " + ADVICE,
-)
 IN_VAIN = "mark inbound messages read first, then collect again"
 FRESH = replace(GATE, last_collection_at=YESTERDAY)
 CHECKED = (
@@ -167,9 +185,13 @@ WAIT = (
     "wait, above the site's limit of 1000: let them be delivered first; if they do not get "
     "fewer, look whether the webhook answers"
 )
+ONLY = (
+    "off, and nothing is collected automatically: messages go only where collection is driven "
+    "through the API, and none is known within its interval: "
+)
 SWITCHED_OFF = (
-    "off, and nothing is collected automatically: messages stay; set db_garbagecollector_enable "
-    "on and restart the Coreapps [confirmed; settings guide: from v2.29.1 on the messages table "
+    f"{ONLY}set db_garbagecollector_enable on and restart the Coreapps, or have garbage collected "
+    "regularly (--run-gc) [confirmed; settings guide: from v2.29.1 on the messages table "
     "grows with pass_through off]"
 )
 BUSY = (
@@ -189,8 +211,8 @@ UPGRADED = (
     "pass_through is on, and off where it is off]"
 )
 GROWS = (
-    "off, and nothing is collected automatically: messages stay; set pass_through on and restart "
-    "the Coreapps, or collect through the API [inferred; settings guide: from v2.29.1 on the "
+    f"{ONLY}set pass_through on and restart the Coreapps, or have garbage collected regularly "
+    "(--run-gc) [inferred; settings guide: from v2.29.1 on the "
     "messages table grows with pass_through off]"
 )
 NOT_KNOWN = at(
@@ -200,6 +222,9 @@ NOT_KNOWN = at(
 )
 ENDED = "it is not known to have ended. No callback came in 60 s."
 ONCE_MORE = "Collect again with --run-gc."
+
+BELONGS = "does --webapp-url belong to this store set? Look which it is, and correct it"
+FINE = (Verdict.CLEAR, ())
 
 GATES: Final[dict[str, tuple[History, Verdict, tuple[Found, ...]]]] = {
     "nothing is wrong": (GOOD, Verdict.CLEAR, ()),
@@ -282,6 +307,30 @@ GATES: Final[dict[str, tuple[History, Verdict, tuple[Found, ...]]]] = {
         Verdict.UNKNOWN,
         (NOT_KNOWN,),
     ),
+    "the client's version has a suffix": (changed(SEEN, version="v2.29.1-beta"), *FINE),
+    "another version than was given, with a suffix": (
+        changed(SEEN, version="v2.29.0-beta.2", settings=(("pass_through", True),)),
+        Verdict.TRACE,
+        (
+            at(
+                "settings",
+                "--from-version",
+                "the client says v2.29.0, and v2.29.1 was given: correct --from-version",
+            ),
+        ),
+    ),
+    "the client's version cannot be read": (
+        changed(SEEN, version="v2.29.1000"),
+        Verdict.UNKNOWN,
+        (
+            at(
+                "coverage",
+                "the client's version",
+                "it says one that cannot be read, so that --from-version cannot be compared with "
+                "it: look in its own answers, and report this version as one that we lack",
+            ),
+        ),
+    ),
     "an upgrade to nowhere": (
         changed(GATE, to_version="newest"),
         Verdict.UNKNOWN,
@@ -313,6 +362,14 @@ GATES: Final[dict[str, tuple[History, Verdict, tuple[Found, ...]]]] = {
         settings(("pass_through", False), ("db_garbagecollector_enable", False), version=""),
         Verdict.TRACE,
         (at("settings", "setting pass_through", SWITCHED_OFF),),
+    ),
+    "nothing is collected automatically, and a collection is known": (
+        tuple(
+            FRESH if one is GATE else one
+            for one in settings(("pass_through", False), ("db_garbagecollector_enable", False))
+        ),
+        Verdict.CLEAR,
+        (),
     ),
     "it was set right meanwhile": (
         (
@@ -346,10 +403,123 @@ GATES: Final[dict[str, tuple[History, Verdict, tuple[Found, ...]]]] = {
             at("settings", "setting pass_through", GROWS),
         ),
     ),
+    # --- another installation
+    "the client's database is of another kind": (
+        changed(SEEN, engine="mysql"),
+        Verdict.UNKNOWN,
+        (
+            at(
+                "coverage",
+                "--webapp-url",
+                f"the client's database is mysql, and the store set's postgres: {BELONGS}",
+            ),
+        ),
+    ),
+    "the client's database is of the same kind": (
+        changed(SEEN, engine="postgres", messages=2_000_000),
+        Verdict.CLEAR,
+        (),
+    ),
+    "the client counts far fewer messages": (
+        changed(SEEN, messages=40),
+        Verdict.UNKNOWN,
+        (
+            at(
+                "coverage",
+                "--webapp-url",
+                "the client counts 40 messages, and the store set has about 2.0 million: "
+                f"{BELONGS}, and if it does, run ANALYZE on the messages table",
+            ),
+        ),
+    ),
+    "the client counts far more messages": (
+        counts(2_001, rows(1_000, exact=True)),
+        Verdict.UNKNOWN,
+        (
+            at(
+                "coverage",
+                "--webapp-url",
+                "the client counts 2.0 thousand messages, and the store set has 1.0 thousand: "
+                f"{BELONGS}",
+            ),
+        ),
+    ),
+    "the client counts twice as many": (counts(2_000, rows(1_000, exact=True)), *FINE),
+    "the client counts a few more": (counts(1_000, rows(0, exact=True)), *FINE),
+    "the client counts a few more than estimated": (counts(10_000, rows(0)), *FINE),
+    "the client counts before its garbage is collected": (
+        tuple(
+            replace(one, messages=2_000_000) if one is SEEN else one
+            for one in collected(rows(2_000_000), rows(9), COLLECTED)
+        ),
+        *FINE,
+    ),
+    "only the weight after a collection is known": (
+        tuple(
+            replace(one, messages=2_000_000) if one is SEEN else one
+            for one in collected(rows(2_000_000), rows(9), COLLECTED)
+            if not isinstance(one, Weighed) or one.moment is not Moment.BEFORE
+        ),
+        *FINE,
+    ),
     # --- drift
-    "the schema drifted": (
-        (*GOOD[:-1], Drifted(RUN, "waweb", "visits", "", "unknown"), CLOSED),
-        Verdict.TRACE,
-        (("drift", "waweb.visits", "", 1, "unknown"),),
+    "the schema has more than the manifest": (
+        drifted(("waweb", "visits", ""), missing=False),
+        Verdict.CLEAR,
+        (),
+    ),
+    "the schema has less than the manifest": (
+        drifted(("waweb", "users", ""), ("messageStore", "messages", "data"), missing=True),
+        Verdict.CLEAR,
+        (),
+    ),
+    "what the gate reads is more than the manifest": (
+        drifted(("messageStore", "messages", "timestamp"), missing=False),
+        Verdict.CLEAR,
+        (),
+    ),
+    "what the gate reads is missing": (
+        drifted(
+            ("axolotl", "", ""),
+            ("callbackStore", "queue", ""),
+            ("messageStore", "messages", "timestamp"),
+            ("messageStore", "messages", "key_from_me"),
+            missing=True,
+        ),
+        Verdict.UNKNOWN,
+        (
+            gone("axolotl"),
+            gone("callbackStore.queue"),
+            gone("messageStore.messages.timestamp"),
+            gone("messageStore.messages.key_from_me"),
+        ),
+    ),
+    "the store of the messages is missing": (
+        (*weighed(QUEUE)[:-1], *drifted(("messageStore", "", ""), missing=True)[-2:]),
+        Verdict.UNKNOWN,
+        (gone("messageStore"),),
+    ),
+    "the messages are missing": (
+        (*weighed(QUEUE)[:-1], *drifted(("messageStore", "messages", ""), missing=True)[-2:]),
+        Verdict.UNKNOWN,
+        (gone("messageStore.messages"),),
+    ),
+    "something else is missing, and the messages were not counted": (
+        (
+            *weighed(QUEUE)[:-1],
+            *drifted(
+                ("waweb", "messages", ""),
+                ("messageStore", "chats", ""),
+                ("messageStore", "messages", "data"),
+                missing=True,
+            )[-4:],
+        ),
+        Verdict.UNKNOWN,
+        (("coverage", "messageStore.messages", "", 1, CHECKED),),
+    ),
+    "more than the manifest, and the messages were not counted": (
+        (*weighed(QUEUE)[:-1], *drifted(("messageStore", "messages", ""), missing=False)[-2:]),
+        Verdict.UNKNOWN,
+        (("coverage", "messageStore.messages", "", 1, CHECKED),),
     ),
 }

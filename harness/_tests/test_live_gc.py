@@ -221,7 +221,7 @@ def test_a_preflight_warns_of_settings(client: ClientBed) -> None:
     with standing_over(client.bed, settings=settings) as stand_in:
         done = ClientBed(client.bed, stand_in).live("--preflight", "--run-gc")
     assert done.status == 0, done.shown
-    assert "messages stay" in done.said
+    assert "messages go only where" in done.said
     assert "settings guide" in done.said
     assert client.asked() == 0
 

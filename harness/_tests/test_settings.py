@@ -31,7 +31,6 @@ MEANINGS = {
     "N": (PASS_THROUGH, Weight.REMARK, SettingRule.NO_RETURN),
     "U": (DATABASE_GC, Weight.UNTOLD, SettingRule.EXISTS),
     "E": ("key", Weight.FAULT, SettingRule.EXISTS),  # shown by a version that lacks it
-    "A": ("key", Weight.FAULT, SettingRule.AUTOMATIC),
     "a": ("key", Weight.REMARK, SettingRule.AUTOMATIC),
     "B": ("key", Weight.FAULT, SettingRule.API_DRIVEN),
     "b": ("key", Weight.REMARK, SettingRule.API_DRIVEN),  # on, and the rate is not known
@@ -46,9 +45,9 @@ SHOWN = {"on": True, "off": False}
 TABLE = """
 before     on            none        -                   .      .     .
 before     on            db          on                  E      EB    Eb
-before     on            db          off                 EA     E     Ea
+before     on            db          off                 Ea     E     Ea
 before     on            messages    on                  E      EB    Eb
-before     on            messages    off                 EA     E     Ea
+before     on            messages    off                 Ea     E     Ea
 before     off           none        -                   G      c     G
 before     off           db          on                  E      EB    Eb
 before     off           db          off                 EG     Ec    EG
@@ -56,14 +55,14 @@ before     off           messages    on                  E      EB    Eb
 before     off           messages    off                 EG     Ec    EG
 before     absent        none        -                   D      D     D
 before     absent        db          on                  DE     DEB   DEb
-before     absent        db          off                 DEA    DE    DEa
+before     absent        db          off                 DEa    DE    DEa
 before     absent        messages    on                  DE     DEB   DEb
-before     absent        messages    off                 DEA    DE    DEa
+before     absent        messages    off                 DEa    DE    DEa
 kept       on            none        -                   U      U     U
 kept       on            db          on                  .      B     b
-kept       on            db          off                 A      .     a
+kept       on            db          off                 a      .     a
 kept       on            messages    on                  .      B     b
-kept       on            messages    off                 A      .     a
+kept       on            messages    off                 a      .     a
 kept       off           none        -                   U      U     U
 kept       off           db          on                  .      B     b
 kept       off           db          off                 G      c     G
@@ -76,9 +75,9 @@ kept       absent        messages    on                  D      DB    Db
 kept       absent        messages    off                 DG     Dc    DG
 final      on            none        -                   UN     UN    UN
 final      on            db          on                  N      BN    bN
-final      on            db          off                 AN     N     aN
+final      on            db          off                 aN     N     aN
 final      on            messages    on                  N      BN    bN
-final      on            messages    off                 AN     N     aN
+final      on            messages    off                 aN     N     aN
 final      off           none        -                   U      U     U
 final      off           db          on                  .      B     b
 final      off           db          off                 G      c     G
@@ -199,6 +198,46 @@ def test_media_that_nothing_collects_are_a_remark() -> None:
         shown = {PASS_THROUGH: False, MESSAGES_GC: True, MEDIA_GC: on}
         found = audit(shown, version=version, sent_per_s=1, changed_since_restart=False)
         assert [(one.setting, one.weight) for one in found] == expected
+
+
+def test_nobody_is_sent_to_collect_media_here() -> None:
+    """What is said of media never leads to --run-gc, which collects messages only."""
+    found = audit({MEDIA_GC: False}, version=parse_version("2.35"), sent_per_s=1)
+    (why,) = (one.why for one in found if one.setting == MEDIA_GC)
+    assert "--run-gc" not in why
+
+
+@pytest.mark.parametrize("key", [DATABASE_GC, MESSAGES_GC])
+def test_what_is_collected_through_the_api_need_not_be_collected_automatically(key: str) -> None:
+    """Automatic collection that is off is no fault where a collection is known of lately."""
+    shown = {PASS_THROUGH: False, key: False}
+    for lately, weight, words in (
+        (False, Weight.FAULT, f"set {key} on and restart the Coreapps, or have garbage collected"),
+        (True, Weight.REMARK, "which was done lately: keep it up"),
+    ):
+        version = parse_version("2.30")
+        found = audit(shown, version=version, sent_per_s=1, collected_lately=lately)
+        (grows,) = (one for one in found if one.rule is SettingRule.GROWS)
+        assert (grows.weight, grows.known) == (weight, Known.CONFIRMED)
+        assert words in grows.why
+
+
+def test_what_is_collected_through_the_api_goes_on_after_the_upgrade() -> None:
+    """An upgrade that leaves automatic collection off is no fault where the API is used."""
+    for lately, weight, words in (
+        (False, Weight.FAULT, "set pass_through on before it"),
+        (True, Weight.REMARK, "go on to drive collection through the API"),
+    ):
+        found = audit(
+            {PASS_THROUGH: False},
+            version=parse_version("2.29.0"),
+            to_version=parse_version("2.30"),
+            sent_per_s=1,
+            collected_lately=lately,
+        )
+        (after,) = (one for one in found if one.rule is SettingRule.UPGRADE)
+        assert after.weight is weight
+        assert words in after.why
 
 
 def test_media_alone_tell_nothing_about_messages() -> None:
@@ -343,7 +382,7 @@ def test_what_is_inferred_is_marked() -> None:
         (off, "2.30", None, 121, SettingRule.API_DRIVEN, Known.INFERRED),
         ({DATABASE_GC: True}, "2.30", None, 121, SettingRule.API_DRIVEN, Known.INFERRED),
         ({DATABASE_GC: True}, "2.30", None, None, SettingRule.API_DRIVEN, Known.INFERRED),
-        ({}, "2.30", None, 1, SettingRule.DEFAULT, Known.CONFIRMED),
+        ({}, "2.30", None, 1, SettingRule.DEFAULT, Known.INFERRED),
         ({}, "2.30", None, 1, SettingRule.EXISTS, Known.INFERRED),
         (ON, "2.35", None, 1, SettingRule.NO_RETURN, Known.CONFIRMED),
         (ON, "2.35", None, 1, SettingRule.RESTART, Known.CONFIRMED),

@@ -7,7 +7,7 @@ rules found, and a session's is what its runs' were. Only unexpected findings de
 `runs` groups records and answers questions about a run; `coverage`, `rows` and `conduct` hold
 the rules: was everything looked at, is everybody's data as it must be, does a stored routine
 behave; `files` has those about logs, archives and media, `collection` those about garbage
-collection. `gate` and `capacity` are asked of an upgrade gate. `judging` asks them all.
+collection. `gate`, `capacity` and `schema` are asked of an upgrade gate. `judging` asks them all.
 """
 
 from harness.judge.judging import (
@@ -18,11 +18,12 @@ from harness.judge.judging import (
     judge_run,
     unpredicted,
 )
-from harness.judge.runs import Run, runs_of
+from harness.judge.runs import REMARK, Run, runs_of
 
 __all__ = [
     "EXAMINATION_RULES",
     "GATE_RULES",
+    "REMARK",
     "RULES",
     "Run",
     "judge",

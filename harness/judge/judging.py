@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from harness.judge import capacity, collection, conduct, coverage, files, gate, rows
+from harness.judge import (
+    capacity,
+    collection,
+    conduct,
+    coverage,
+    files,
+    gate,
+    rows,
+    schema,
+)
 from harness.judge.runs import Run, runs_of
 from harness.model import (
     Drifted,
@@ -59,6 +68,7 @@ EXAMINATION_RULES: Final[tuple[Rule, ...]] = (
 GATE_RULES: Final[tuple[Rule, ...]] = (
     gate.whole,
     gate.version,
+    gate.foreign,
     gate.settings,
     capacity.messages,
     capacity.dead,
@@ -67,7 +77,7 @@ GATE_RULES: Final[tuple[Rule, ...]] = (
     capacity.logs,
     capacity.overdue,
     collection.unended,
-    rows.drift,
+    schema.lacking,
 )
 
 
@@ -147,6 +157,7 @@ def _accepted(run: Run) -> Iterator[Finding]:
     """Yield what is shown and never decides: accepted drift, media that stay, remarks of a gate."""
     yield from files.shared(run)
     yield from gate.remarks(run)
+    yield from schema.remarks(run)
     for one in run.all(Drifted):
         if one.accepted:
             place = (one.store, one.table, one.column)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from harness.model import (
     Committing,
@@ -25,6 +25,8 @@ from harness.model import (
 )
 
 R = TypeVar("R", bound=Record)
+REMARK: Final = "remark: "
+"""How a reason begins that is good to know, and never decisive."""
 
 
 @dataclass(frozen=True, slots=True)

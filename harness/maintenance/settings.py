@@ -111,6 +111,7 @@ class _Client:
     to_version: Version | None
     sent_per_s: float | None
     api_driven_per_s: float
+    collected_lately: bool
 
     @property
     def pass_through(self) -> bool:
@@ -145,6 +146,7 @@ def audit(  # noqa: PLR0913  # each is one thing that a rule asks, by its name
     sent_per_s: float | None = None,
     changed_since_restart: bool | None = None,
     api_driven_per_s: float = API_DRIVEN_PER_S,
+    collected_lately: bool = False,
 ) -> Iterator[SettingFault]:
     """Yield what is wrong with a client's settings, what cannot be told, and what to know.
 
@@ -155,8 +157,10 @@ def audit(  # noqa: PLR0913  # each is one thing that a rule asks, by its name
         sent_per_s: Outbound messages a second, which stand for its requests; None if not known.
         changed_since_restart: Whether a setting was changed since the Coreapps were started.
         api_driven_per_s: The rate above which collection is driven through the API.
+        collected_lately: Whether a complete collection through the API is known, not longer ago
+            than the interval for them.
     """
-    client = _Client(settings, version, to_version, sent_per_s, api_driven_per_s)
+    client = _Client(settings, version, to_version, sent_per_s, api_driven_per_s, collected_lately)
     yield from _defaults(client)
     yield from _contradictions(client)
     yield from _removal(client)
@@ -182,7 +186,8 @@ def _defaults(client: _Client) -> Iterator[SettingFault]:
     if PASS_THROUGH not in client.settings:
         state = "on" if client.pass_through else "off"
         why = f"not shown by the client: taken as {state}, the default of {client.version}"
-        yield _remark(PASS_THROUGH, SettingRule.DEFAULT, why)
+        # What the default is, is stated; that this client has it is not.
+        yield _remark(PASS_THROUGH, SettingRule.DEFAULT, why, Known.INFERRED)
     if client.automatic is None:
         why = (
             "not shown by the client, and no default is stated: whether messages are collected "
@@ -245,10 +250,9 @@ def _not_automatic(client: _Client) -> Iterator[SettingFault]:
             yield _remark(PASS_THROUGH, SettingRule.API_DRIVEN, why, Known.INFERRED)
     elif not client.pass_through:
         if client.key not in client.settings:  # before v2.29.1 there is none
-            switch_on = "set pass_through on and restart the Coreapps, or collect through the API"
-        why = f"off, and nothing is collected automatically: messages stay; {switch_on}"
+            switch_on = "set pass_through on and restart the Coreapps"
         known = Known.INFERRED if client.version < FLIPPED else Known.CONFIRMED
-        yield _fault(PASS_THROUGH, SettingRule.GROWS, why, known)
+        yield _grows(client, switch_on, known)
     elif client.key in client.settings:
         why = (
             "automatic collection is off: messages that are neither delivered nor read "
@@ -256,13 +260,29 @@ def _not_automatic(client: _Client) -> Iterator[SettingFault]:
         )
         if client.busy is None:
             why += ", unless collection is driven through the API; the rate is not known"
-        made = _fault if client.busy is False else _remark
-        yield made(client.key, SettingRule.AUTOMATIC, why, Known.INFERRED)
+        # It is advice for most, and pass_through takes away what is delivered or read.
+        yield _remark(client.key, SettingRule.AUTOMATIC, why, Known.INFERRED)
+
+
+def _grows(client: _Client, switch_on: str, known: Known) -> SettingFault:
+    """Return what nothing but a collection through the API keeps from growing."""
+    off = "off, and nothing is collected automatically: messages go only where"
+    if client.collected_lately:
+        why = f"{off} collection is driven through the API, which was done lately: keep it up"
+        return _remark(PASS_THROUGH, SettingRule.GROWS, why, known)
+    why = (
+        f"{off} collection is driven through the API, and none is known within its interval: "
+        f"{switch_on}, or have garbage collected regularly (--run-gc)"
+    )
+    return _fault(PASS_THROUGH, SettingRule.GROWS, why, known)
 
 
 def _media(client: _Client) -> Iterator[SettingFault]:
     if client.settings.get(MEDIA_GC) is False:
-        why = "media are not collected automatically: collect them through the API (--run-gc)"
+        why = (
+            "media are not collected automatically: they stay unless somebody has them collected "
+            "through the API, which this harness does not do (it collects messages only)"
+        )
         yield _remark(MEDIA_GC, SettingRule.MEDIA, why, Known.INFERRED)
 
 
@@ -297,6 +317,9 @@ def _flipped(client: _Client) -> SettingFault:
         f"{after} off: set pass_through on before it, or switch automatic collection on by hand "
         "after it where pass_through had been on before"
     )
+    if client.collected_lately:
+        why = f"{after} off: go on to drive collection through the API, as was done lately"
+        return _remark(DATABASE_GC, SettingRule.UPGRADE, why, known)
     return _fault(DATABASE_GC, SettingRule.UPGRADE, why, known)
 
 

@@ -96,7 +96,8 @@ class ClientSeen:
 
     `version` as it stands in each answer, or empty. `settings` are those that garbage collection
     depends on, by dotted name; one that the client leaves out is left out here too. The counts
-    are its own statistics; None where it gives none.
+    are its own statistics; None where it gives none. `engine` is the kind of its database server,
+    `mysql` or `postgres`; empty where it does not tell.
     """
 
     run: str
@@ -107,6 +108,7 @@ class ClientSeen:
     messages: int | None
     pending_callbacks: int | None
     pending_messages: int | None
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -129,7 +129,8 @@ class RowsDiffer:
 class Drifted:
     """The connected schema differs from the manifest at one place.
 
-    `accepted`: the operator said to go on with the default treatment.
+    `accepted`: the operator said to go on with the default treatment. `missing`: the place is in
+    the manifest and not on the server.
     """
 
     run: str
@@ -138,6 +139,7 @@ class Drifted:
     column: str
     why: str
     accepted: bool = False
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

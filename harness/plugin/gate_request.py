@@ -55,6 +55,7 @@ _LASTING: Final = (
 class GateRequest:
     """What is asked of an upgrade gate; the versions are empty where they were not given.
 
+    `limits` names the site's own file of limits, if that was given.
     `lasting` are the options that a gate which follows is given too, `flags` those that have the
     client do something.
     """
@@ -65,6 +66,7 @@ class GateRequest:
     reports: Path
     from_version: str = ""
     to_version: str = ""
+    limits: str = ""
     webapp: WebappRequest | None = None
     files: FileSet = field(default_factory=FileSet)
     operator: str = ""
@@ -118,6 +120,7 @@ def read_gate_request(config: pytest.Config, *, narrowed: bool) -> GateRequest:
         reports=Path(config.getoption("reports") or config.rootpath / "reports"),
         from_version=_version(config, "from_version"),
         to_version=_version(config, "to_version"),
+        limits=config.getoption("gc_policy") or "",
         webapp=read_webapp_request(config),
         files=FileSet.of(list(_log_dirs(config)), []),
         operator=live_request.note(config, "operator"),

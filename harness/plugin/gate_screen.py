@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from io import StringIO
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -12,8 +13,11 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from harness.judge import REMARK
+from harness.maintenance.settings import RESTART
 from harness.model import (
     Collected,
+    Finding,
     GateOpened,
     LogsWeighed,
     Moment,
@@ -30,8 +34,11 @@ from harness.plugin.outcome import Concluded
 if TYPE_CHECKING:
     from harness.plugin.gate_stage import GateStage
 
-_NARROWEST: Final = 80
+_NARROWEST: Final = 60
 _SHOWN_TABLES: Final = 10
+_SHOWN_REMARKS: Final = 12
+_SHOWN_PLACES: Final = 6
+_ALWAYS: Final = f"setting {RESTART}"
 _WORDS: Final = {
     Verdict.CLEAR: ("READY", "nothing stands in the way of an upgrade, in what was looked at"),
     Verdict.TRACE: ("NOT READY", "this is to be mended before an upgrade"),
@@ -53,14 +60,15 @@ def render(line: Concluded, stage: GateStage, *, width: int, colour: bool) -> li
     console.rule()
     console.print(_headline(line, stage))
     if line.judgement.findings and not line.refusal:
-        console.print(screen.reasons(line.judgement.findings))
+        console.print(screen.reasons(line.judgement.findings, ones=False))
     if weighed := _all(stage, Weighed):
         console.print(_tables(weighed))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(no_wrap=True)
     facts.add_column(overflow="fold")
     sentence, command = _next(line, stage)
-    for name, fact in (*_facts(stage), ("next", sentence)):
+    to_know = [("to know", one) for one in _to_know(line.judgement.expected)]
+    for name, fact in (*to_know, *_facts(stage), ("next", sentence)):
         facts.add_row(Text(name, style="bold"), Text(fact))
     console.print(facts)
     if command:
@@ -124,6 +132,8 @@ def _rows(one: TableWeight | None) -> str:
 
 
 def _facts(stage: GateStage) -> Iterator[tuple[str, str]]:
+    if stage.request.limits:
+        yield "limits", f"the site's own, of {stage.request.limits}"
     for opened in _all(stage, GateOpened):
         at = opened.last_collection_at
         known = f"last at {at}" if at else "never before"
@@ -135,7 +145,8 @@ def _facts(stage: GateStage) -> Iterator[tuple[str, str]]:
             yield "disk", f"{free} free of {size}"
     for logs in _all(stage, LogsWeighed):
         for folder in logs.folders:
-            counts = f"{folder.logs} logs, {folder.archives} archives"
+            logs_, archives = _counted(folder.logs, "log"), _counted(folder.archives, "archive")
+            counts = f"{logs_}, {archives}"
             yield "logs", f"{folder.label}: {counts}, {rounded(folder.size_bytes, BYTES)}"
     yield from client_facts(stage.records())
     if unseen := stage.scope.not_searched:
@@ -143,6 +154,30 @@ def _facts(stage: GateStage) -> Iterator[tuple[str, str]]:
     times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in stage.durations_s.items())
     yield "time", times
     yield "evidence", os.path.relpath(stage.session.folder)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _to_know(expected: Iterable[Finding]) -> Iterator[str]:
+    """Yield what is good to know and decides nothing, each reason with its places.
+
+    What stands in every gate's verdict.json is not repeated here.
+    """
+    places: dict[str, list[str]] = defaultdict(list)
+    for one in expected:
+        if one.why.startswith(REMARK) and one.surface != _ALWAYS:
+            places[one.why.removeprefix(REMARK)].append(one.place)
+    reasons = [(", ".join(_cut(where)), why) for why, where in places.items()]
+    yield from (f"{where}: {why}" for where, why in reasons[:_SHOWN_REMARKS])
+    if len(reasons) > _SHOWN_REMARKS:
+        yield f"and {len(reasons) - _SHOWN_REMARKS} more in verdict.json"
+
+
+def _cut(places: list[str]) -> list[str]:
+    more = len(places) - _SHOWN_PLACES
+    return [*places[:_SHOWN_PLACES], *([f"{more} more in verdict.json"] if more > 0 else [])]
 
 
 def _traffic(weighed: Weighed) -> str:

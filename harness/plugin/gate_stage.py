@@ -104,11 +104,15 @@ class GateStage:
         unseen = [] if request.webapp else ["the client's settings (give --webapp-url)"]
         if request.webapp:
             looked.append("the client's settings, nodes and statistics")
+            if not request.to_version:
+                unseen.append("what the upgrade itself changes of the settings (give --to-version)")
         if request.files:
             looked.append("the volume of the logs")
         else:
             unseen.append("the volume of the logs (give --log-dir)")
         for record in self.history:
+            if isinstance(record, Weighed) and record.disk_size_bytes == 0:
+                unseen.append("the free share of the server's disk, which tells no size")
             if isinstance(record, Weighed | LogsWeighed):
                 unseen += (one.rstrip(".;") for one in record.unseen)
         return Scope(tuple(looked), tuple(dict.fromkeys(unseen)))

@@ -117,8 +117,13 @@ def _headline(line: Concluded, scope: Scope) -> Text:
     return text
 
 
-def reasons(findings: Iterable[Finding]) -> Table:
-    """Return the findings that decide, by reason: the rarest reason of each engine first."""
+def reasons(findings: Iterable[Finding], *, ones: bool = True) -> Table:
+    """Return the findings that decide, by reason: the rarest reason of each engine first.
+
+    Args:
+        findings: What was found.
+        ones: Whether a count of one is shown too; where places are told, it says nothing.
+    """
     places: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
     for finding in findings:
         # Of drift the column is what is to be looked at.
@@ -134,7 +139,9 @@ def reasons(findings: Iterable[Finding]) -> Table:
     ordered = sorted(places.items(), key=lambda entry: (entry[0][0], len(entry[1]), entry[0][1:]))
     for (engine, kind, reason), counts in ordered[:_SHOWN_REASONS]:
         listed = ", ".join(
-            f"{place} {_shown(count)}" for place, count in sorted(counts.items()) if place
+            f"{place} {_shown(count)}" if ones or count != 1 else place
+            for place, count in sorted(counts.items())
+            if place
         )
         told = f"{reason}:\n{listed}" if listed else reason
         grid.add_row(Text(engine or "-", style="bold"), kind, Text(told))

@@ -36,6 +36,7 @@ MODULES: Final = (
     "judge.collection",
     "judge.gate",
     "judge.capacity",
+    "judge.schema",
     "judge.judging",
     "maintenance.settings",
     "masks",
