@@ -161,7 +161,12 @@ def untimely(sent_per_s: float | None, last_at: str, policy: GcPolicy) -> str:
 
 def limits_of(policy: GcPolicy) -> Limits:
     """Return what a weighing is asked by these limits."""
-    return Limits(policy.large_rows, policy.repeat_rows, policy.window_s)
+    return Limits(
+        policy.large_rows,
+        policy.repeat_rows,
+        policy.window_s,
+        pending_most=policy.pending_callbacks_most,
+    )
 
 
 def _since(moment: str) -> timedelta:

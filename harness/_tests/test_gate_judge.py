@@ -22,6 +22,7 @@ from harness._tests.gate_cases import (
     settings,
     without,
 )
+from harness._tests.sight_cases import SIGHT
 from harness.judge import GATE_RULES, Run, capacity, judge, judging
 from harness.maintenance import gc_policy
 from harness.maintenance.policy import Known
@@ -32,7 +33,7 @@ from harness.model import (
     Verdict,
 )
 
-FOUND: Final = {**GATES, **CAPACITY}
+FOUND: Final = {**GATES, **CAPACITY, **SIGHT}
 
 
 @pytest.mark.parametrize(("history", "verdict", "expected"), FOUND.values(), ids=FOUND.keys())

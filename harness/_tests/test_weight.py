@@ -22,13 +22,14 @@ from harness.population.people import person
 from harness.stores import StoreSet, connect, keyset, traffic
 from harness.stores.keyset import named
 from harness.stores.local_disk import fullest, is_here
-from harness.stores.scales import Estimate, Limits
+from harness.stores.scales import UNBOUNDED, Estimate, Limits
 from harness.stores.weight import is_near, weigh
 
 from .powerless import powerless
 
 STORE = "messageStore"
 MESSAGES = (STORE, "messages")
+QUEUE = ("callbackStore", "queue")
 PASSWORD = "of the weighing users"
 USER = "waba_weigher"
 FAR_ABOVE = Limits(1, 2)
@@ -138,6 +139,63 @@ def test_rows_far_from_thresholds_are_estimated(full: StoreSet, limits: Limits) 
     found = of_table(weighed(full, limits))
     assert not found.exact
     assert 1500 <= found.rows <= 4500
+    assert found.least <= 3000 <= found.most
+    # Far above the lower one, it is seen that there are more rows, and no further.
+    assert (found.least > 1) is (limits is FAR_ABOVE)
+
+
+@on_mysql
+def test_statistics_of_long_ago_do_not_make_a_table_large(full: StoreSet) -> None:
+    """Where statistics tell of many rows that are gone since, those that are left are counted."""
+    full.execute(STORE, "DELETE FROM messages WHERE _id NOT IN (%s, %s)", (FIRST, FIRST + 10))
+    tell_rows(full, "messages", 5_000)
+    found = of_table(weighed(full, Limits(1000, 2000)))
+    assert (found.rows, found.exact, found.least, found.most) == (2, True, 2, 2)
+
+
+def tell_rows(store_set: StoreSet, table: str, rows: int, store: str = STORE) -> None:
+    """Have MySQL's statistics tell this number of rows of a table."""
+    told = (
+        "UPDATE mysql.innodb_table_stats SET n_rows = %s WHERE database_name = %s "
+        "AND table_name = %s"
+    )
+    store_set.execute(store, told, (rows, store_set.databases()[store], table))
+    store_set.execute(store, f"FLUSH TABLE {store_set.databases()[store]}.{table}")
+
+
+def of_queue(found: Weighed) -> TableWeight:
+    """Return what was found of the queue."""
+    return next(one for one in found.tables if (one.store, one.table) == QUEUE)
+
+
+@pytest.fixture
+def waiting(store_set: StoreSet) -> StoreSet:
+    """The store set with 7204 callbacks that wait, of which the server's statistics know 4."""
+    store, table = QUEUE
+    (schema,) = [one for one in store_set.tables() if (one.store, one.label) == QUEUE]
+    (key,) = schema.key
+    source = f"{store_set.databases()[store]}.{table}" if is_mysql(store_set) else table
+    values = (f"({n})" for n in range(10, 72050, 10))
+    store_set.execute(store, f"INSERT INTO {source} ({key}) VALUES {', '.join(values)}")
+    if is_mysql(store_set):
+        tell_rows(store_set, table, 4, store)
+    else:
+        store_set.execute(store, f"ANALYZE {table}")
+        store_set.execute(
+            store, f"UPDATE pg_class SET reltuples = 4 WHERE oid = '{table}'::regclass"
+        )
+    return store_set
+
+
+def test_what_waits_is_counted(waiting: StoreSet) -> None:
+    """The queue is counted near its own limit, and otherwise only estimated, within its bounds."""
+    loose = of_queue(weighed(waiting))
+    assert not loose.exact
+    limits = replace(FAR_BELOW, pending_most=1000)
+    found = of_queue(weighed(waiting, limits))
+    assert (found.rows, found.exact) == (7204, True)
+    monstrous = of_queue(weighed(waiting, replace(FAR_BELOW, pending_most=10**6)))
+    assert not monstrous.exact
 
 
 def test_other_tables_are_never_counted(full: StoreSet) -> None:
@@ -352,6 +410,8 @@ def test_a_locked_table_does_not_hang_a_weighing(
     assert not of_table(found).exact
     assert 1500 <= of_table(found).rows <= 4500
     assert of_table(found).size_bytes > 3000 * 40
+    assert (of_table(found).least, of_table(found).most) == (0, UNBOUNDED)
+    assert "locked" in of_table(found).uncounted
     assert found.sent_per_s is None
     assert len([one for one in found.unseen if "locked" in one]) >= 2
     after = weighed(full, Limits(2900, 10**7))
@@ -384,6 +444,8 @@ def test_a_count_that_takes_too_long_is_stopped(
     assert 1500 <= of_table(stopped, "keyless").rows <= 4500
     (told,) = [one for one in stopped.unseen if "exact number of rows" in one]
     assert "longer than 0.05 s" in told
+    assert of_table(stopped, "keyless").least <= 2900 < of_table(stopped, "keyless").most
+    assert "quiet hour" in of_table(stopped, "keyless").uncounted
     assert "SELECT count(*)" in told
     found = weighed(keyless, replace(limits, count_limit_s=600.0))
     assert (of_table(found, "keyless").rows, of_table(found, "keyless").exact) == (3000, True)
@@ -443,6 +505,7 @@ def test_a_table_that_may_not_be_read_keeps_its_estimate(full: StoreSet) -> None
         found = weighed_as(config, Limits(2900, 10**7))
     assert not of_table(found).exact
     assert found.sent_per_s is None
+    assert "privilege" in of_table(found).uncounted
     assert [one for one in found.unseen if "exact number" in one and "privilege" in one]
     assert [one for one in found.unseen if "rate of outbound" in one and "privilege" in one]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from harness.judge import capacity, collection, conduct, coverage, files, gate, rows
+from harness.judge import capacity, collection, conduct, coverage, files, gate, rows, sight
 from harness.judge.runs import Run, runs_of
 from harness.model import (
     Drifted,
@@ -66,6 +66,8 @@ GATE_RULES: Final[tuple[Rule, ...]] = (
     capacity.pending,
     capacity.logs,
     capacity.overdue,
+    sight.uncounted,
+    sight.hidden,
     collection.unended,
     rows.drift,
 )

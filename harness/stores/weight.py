@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from harness.clock import now
-from harness.errors import StoreError
+from harness.errors import ConflictError, StoreError, StoreUnreachableError
 from harness.model import STOPPED, EngineKind, Moment, TableSchema
 from harness.model.collected import TableWeight, Weighed
 from harness.stores.keyset import impatient, named
@@ -21,9 +21,16 @@ from harness.stores.local_disk import fullest
 from harness.stores.mysql_weight import MySqlScales
 from harness.stores.postgres_weight import PostgresScales
 from harness.stores.protocol import StoreSet
-from harness.stores.scales import Estimate, Limits, Scales, told
+from harness.stores.scales import LOCKED, UNBOUNDED, Estimate, Limits, Scales, told
 from harness.stores.traffic import Rate, rate
 
+_MANY: Final = 2
+"""Of an estimate so many times a threshold it is only seen whether it is above it."""
+_FEW_ROWS: Final = 100_000
+"""To go through so many rows takes next to no time."""
+_SHORTEST_S: Final = 0.05
+_QUEUE_SHARE: Final = 0.1
+"""How much of the time for counting may go to the queue."""
 _SCALES: Final[dict[EngineKind, Callable[[StoreSet], Scales]]] = {
     EngineKind.MYSQL: MySqlScales,
     EngineKind.POSTGRES: PostgresScales,
@@ -73,8 +80,11 @@ def _weights(
     scales: Scales, estimates: Sequence[Estimate], limits: Limits
 ) -> Iterator[TableWeight]:
     for estimate in estimates:
-        place = (estimate.table.store, estimate.table.label)
-        settled = _settled(scales, estimate, limits) if place == limits.messages else estimate
+        place = _place(estimate)
+        thresholds = limits.thresholds(place)
+        share = 1.0 if place == limits.messages else _QUEUE_SHARE
+        limit_s = share * limits.count_limit_s
+        settled = _settled(scales, estimate, thresholds, limit_s) if thresholds else estimate
         yield TableWeight(
             *place,
             settled.rows,
@@ -82,26 +92,78 @@ def _weights(
             settled.size_bytes,
             settled.dead_rows,
             settled.free_bytes,
+            settled.least,
+            settled.most,
+            settled.uncounted,
         )
 
 
-def _settled(scales: Scales, estimate: Estimate, limits: Limits) -> Estimate:
+def _place(estimate: Estimate) -> tuple[str, str]:
+    return estimate.table.store, estimate.table.label
+
+
+def _settled(
+    scales: Scales, estimate: Estimate, thresholds: Sequence[int], limit_s: float
+) -> Estimate:
     """Return the estimate, or where it is near a threshold and there is time, the count."""
-    what = f"the exact number of rows in {'.'.join(limits.messages)}"
-    widened = told(scales.unseen, what, lambda: scales.widened(estimate))
-    if widened is None or widened.exact or not is_near(widened, limits.thresholds):
-        return widened or estimate
+    found = replace(estimate, least=0, most=UNBOUNDED)
     try:
-        count = told(scales.unseen, what, lambda: scales.count(widened.table, limits.count_limit_s))
+        found = scales.widened(estimate)
+        if not found.exact and is_near(found, thresholds):
+            found = _counted(scales, found, thresholds, limit_s)
+    except StoreUnreachableError:
+        raise
+    except ConflictError:
+        found = replace(found, uncounted=LOCKED)
     except StoreError as error:
-        if error.code != STOPPED:
+        why = _slow(limit_s) if error.code == STOPPED else str(error).rstrip(".")
+        found = replace(found, uncounted=why)
+    if found.uncounted:
+        what = f"the exact number of rows in {'.'.join(_place(estimate))}"
+        scales.unseen.append(f"{what} could not be seen, since {found.uncounted}.")
+    return found
+
+
+def _counted(
+    scales: Scales, estimate: Estimate, thresholds: Sequence[int], limit_s: float
+) -> Estimate:
+    """Count, or where that would take long, see at least whether there are too many.
+
+    Raises:
+        StoreError: With the code `STOPPED`, if not even that could be told within the limit.
+    """
+    lowest = min(one for one in thresholds if estimate.least <= one < estimate.most)
+    until_s = time.monotonic() + limit_s
+    is_many = estimate.rows > _MANY * lowest
+    if is_many and scales.exceeds(estimate.table, lowest, limit_s):
+        return _more(estimate, lowest, thresholds, limit_s)
+    left_s = max(until_s - time.monotonic(), _SHORTEST_S)
+    try:
+        count = scales.count(estimate.table, left_s)
+    except StoreError as error:
+        if error.code != STOPPED or is_many or lowest > _FEW_ROWS:
             raise
-        scales.unseen.append(
-            f"{what} could not be seen, and the estimate is near a limit, since counting took "
-            f"longer than {limits.count_limit_s:g} s: SELECT count(*) from it in a quiet hour."
-        )
-        return widened
-    return widened if count is None else replace(widened, rows=count, exact=True)
+        if scales.exceeds(estimate.table, lowest, limit_s):
+            return _more(estimate, lowest, thresholds, limit_s)
+        raise
+    return replace(estimate, rows=count, least=count, most=count, exact=True)
+
+
+def _more(
+    estimate: Estimate, threshold: int, thresholds: Sequence[int], limit_s: float
+) -> Estimate:
+    """Return an estimate that is known to be above a threshold, and perhaps above the next."""
+    least = threshold + 1
+    rows, most = max(estimate.rows, least), max(estimate.most, least)
+    found = replace(estimate, rows=rows, least=least, most=most)
+    return replace(found, uncounted=_slow(limit_s) if is_near(found, thresholds) else "")
+
+
+def _slow(limit_s: float) -> str:
+    return (
+        f"counting takes longer than {limit_s:g} s: weigh again in a quiet hour, with statistics "
+        "renewed by ANALYZE, or SELECT count(*) from it"
+    )
 
 
 def is_near(estimate: Estimate, thresholds: Sequence[int]) -> bool:
