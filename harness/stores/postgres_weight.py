@@ -30,6 +30,9 @@ _LOST: Final = 2.0
 """How far an estimate may be off, either way, where nothing is known of changes since."""
 _COUNTED_PAGES: Final = 2_048
 """A table that was never analysed is counted up to so many pages, and beyond these sampled."""
+_SMALL_BYTES: Final = 32 * 1024 * 1024
+_ROW_LEAST_BYTES: Final = 28
+"""A row's header, and the pointer to it."""
 _CANCELLED: Final = "57014"
 _NEVER: Final = 0
 _TABLES: Final = """
@@ -165,8 +168,14 @@ class PostgresScales:
         return replace(exact, least=least, most=most, exact=False)
 
     def widened(self, estimate: Estimate) -> Estimate:
-        """Return the estimate as it is: it is scaled by the table's size as it is now."""
-        return estimate
+        """Return the estimate as it is, since it is scaled by the table's size as it is now.
+
+        Of a small table nothing but its size is believed: to count it costs next to nothing.
+        """
+        if estimate.exact or estimate.size_bytes > _SMALL_BYTES:
+            return estimate
+        most = estimate.size_bytes // _ROW_LEAST_BYTES
+        return replace(estimate, least=0, most=max(most, estimate.most))
 
     def count(self, table: TableSchema, limit_s: float) -> int:
         """Count rows, under the server's own time limit."""

@@ -130,33 +130,32 @@ def _counted(
     """Count, or where that would take long, see at least whether there are too many.
 
     Raises:
-        StoreError: With the code `STOPPED`, if not even that could be told within the limit.
+        StoreError: With the code `STOPPED`, if not even a few rows were gone through in time.
     """
     lowest = min(one for one in thresholds if estimate.least <= one < estimate.most)
     until_s = time.monotonic() + limit_s
-    is_many = estimate.rows > _MANY * lowest
-    if is_many and scales.exceeds(estimate.table, lowest, limit_s):
-        return _more(estimate, lowest, thresholds, limit_s)
-    left_s = max(until_s - time.monotonic(), _SHORTEST_S)
+    if estimate.rows > _MANY * lowest and scales.exceeds(estimate.table, lowest, limit_s):
+        estimate = _more(estimate, lowest)
+        if not is_near(estimate, thresholds):
+            return estimate
     try:
-        count = scales.count(estimate.table, left_s)
+        count = scales.count(estimate.table, max(until_s - time.monotonic(), _SHORTEST_S))
     except StoreError as error:
-        if error.code != STOPPED or is_many or lowest > _FEW_ROWS:
+        if error.code != STOPPED:
             raise
-        if scales.exceeds(estimate.table, lowest, limit_s):
-            return _more(estimate, lowest, thresholds, limit_s)
-        raise
+        few = estimate.least <= lowest <= _FEW_ROWS
+        if few and scales.exceeds(estimate.table, lowest, limit_s):
+            estimate = _more(estimate, lowest)
+        slow = _slow(limit_s) if is_near(estimate, thresholds) else ""
+        return replace(estimate, uncounted=slow)
     return replace(estimate, rows=count, least=count, most=count, exact=True)
 
 
-def _more(
-    estimate: Estimate, threshold: int, thresholds: Sequence[int], limit_s: float
-) -> Estimate:
-    """Return an estimate that is known to be above a threshold, and perhaps above the next."""
+def _more(estimate: Estimate, threshold: int) -> Estimate:
+    """Return an estimate that is known to be above a threshold."""
     least = threshold + 1
     rows, most = max(estimate.rows, least), max(estimate.most, least)
-    found = replace(estimate, rows=rows, least=least, most=most)
-    return replace(found, uncounted=_slow(limit_s) if is_near(found, thresholds) else "")
+    return replace(estimate, rows=rows, least=least, most=most)
 
 
 def _slow(limit_s: float) -> str:
