@@ -22,12 +22,13 @@ from harness.stores.mysql_weight import MySqlScales
 from harness.stores.postgres_weight import PostgresScales
 from harness.stores.protocol import StoreSet
 from harness.stores.scales import LOCKED, UNBOUNDED, Estimate, Limits, Scales, told
-from harness.stores.traffic import Rate, rate
+from harness.stores.traffic import Pulse, Rate, pulse, rate
 
 _MANY: Final = 2
 """Of an estimate so many times a threshold it is only seen whether it is above it."""
 _FEW_ROWS: Final = 100_000
 """To go through so many rows takes next to no time."""
+_RATE: Final = "the rate of outbound messages"
 _SHORTEST_S: Final = 0.05
 _QUEUE_SHARE: Final = 0.1
 """How much of the time for counting may go to the queue."""
@@ -54,13 +55,14 @@ def weigh(store_set: StoreSet, run: str, moment: Moment, limits: Limits) -> Weig
     with impatient(store_set) as own:
         scales = _SCALES[own.config.engine](own)
         tables = own.tables()
+        # Meanwhile the key moves on, or does not.
+        busy = _watched(own, scales, tables, limits)
         estimates = list(scales.estimates(tables))
         lag = told(scales.unseen, "the purge's lag", scales.purge_lag)
         folders = told(scales.unseen, "the server's disk", scales.data_folders) or ()
         disk = fullest(folders)
-        outbound = _rate(own, scales, tables, limits)
-        # A count that is stopped ends a connection, so it comes last.
         weights = sorted(_weights(scales, estimates, limits))
+        outbound = _rate(own, scales, busy, limits)
     return Weighed(
         run=run,
         moment=moment,
@@ -73,6 +75,7 @@ def weigh(store_set: StoreSet, run: str, moment: Moment, limits: Limits) -> Weig
         sent_per_s=outbound.per_s,
         rate_window_s=outbound.window_s,
         unseen=tuple(scales.unseen),
+        rate_note=outbound.note,
     )
 
 
@@ -170,27 +173,47 @@ def is_near(estimate: Estimate, thresholds: Sequence[int]) -> bool:
     return any(estimate.least <= threshold < estimate.most for threshold in thresholds)
 
 
-def _rate(own: StoreSet, scales: Scales, tables: Sequence[TableSchema], limits: Limits) -> Rate:
-    """Measure the outbound rate, and say so where that cannot be done."""
-    name = ".".join(limits.messages)
+def _watched(
+    own: StoreSet, scales: Scales, tables: Sequence[TableSchema], limits: Limits
+) -> tuple[TableSchema, tuple[Pulse | None]] | None:
+    """Return the table with the messages and its pulse, and say so where it cannot be looked at."""
     table = named(tables, limits.messages)
     if table is None:
         scales.unseen.append(
-            f"{name} is not there, or is hidden from this account, so that neither its rows nor "
-            "the rate of messages could be seen: give the table's name as it is, or the "
-            "account the right to SELECT from it."
+            f"{'.'.join(limits.messages)} is not there, or is hidden from this account, so that "
+            "neither its rows nor the rate of messages could be seen: give the table's name as it "
+            "is, or the account the right to SELECT from it."
         )
+        return None
+    first = told(scales.unseen, _RATE, lambda: (pulse(own, table),))
+    return (table, first) if first else None
+
+
+def _rate(
+    own: StoreSet,
+    scales: Scales,
+    watched: tuple[TableSchema, tuple[Pulse | None]] | None,
+    limits: Limits,
+) -> Rate:
+    """Measure the outbound rate, and say so where that cannot be done."""
+    if watched is None:
         return Rate(None, limits.window_s)
+    table, (first,) = watched
 
     def measured() -> Rate:
-        return rate(own, table, scales.now_s(), limits.window_s, limits.newest_rows)
+        window = (scales.now_s(), limits.window_s)
+        return rate(own, table, first, window, limits.newest_rows)
 
-    found = told(scales.unseen, "the rate of outbound messages", measured)
+    found = told(scales.unseen, _RATE, measured)
     if found is None:
         return Rate(None, limits.window_s)
     if found.per_s is None:
         scales.unseen.append(
-            f"the rate of outbound messages could not be seen in {name}, since {found.why}: take "
+            f"{_RATE} could not be seen in {'.'.join(limits.messages)}, since {found.why}: take "
             "it from the client's own monitoring."
+        )
+    elif found.note:
+        scales.unseen.append(
+            f"{_RATE} is {found.note}: take the exact one from the client's own monitoring."
         )
     return found
