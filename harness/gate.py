@@ -22,6 +22,7 @@ from harness.maintenance.log_weight import weigh_logs
 from harness.manifest import Manifest
 from harness.model import (
     Drifted,
+    EngineKind,
     Failed,
     GateOpened,
     Mode,
@@ -31,7 +32,7 @@ from harness.model import (
     Weighed,
 )
 from harness.run import Recorder
-from harness.stores import StoreSet, drift
+from harness.stores import StoreSet, drift, postgres_condition
 from harness.stores.keyset import impatient, source
 from harness.stores.scales import Limits
 from harness.stores.weight import weigh
@@ -78,6 +79,8 @@ def look(gate: Gate, record: Recorder) -> None:
     record(_opened(gate))
     record(_asked(gate))
     try:
+        with _phase(gate, record, "connect"):
+            _require_open(gate.store_set)
         with _phase(gate, record, "schema"):
             for one in drift.compare(gate.store_set, gate.manifest):
                 record(Drifted(gate.run, one.store, one.table, one.column, one.why))
@@ -91,6 +94,17 @@ def look(gate: Gate, record: Recorder) -> None:
     except _PhaseFailed:
         return
     record(RunClosed(gate.run, now()))
+
+
+def _require_open(store_set: StoreSet) -> None:
+    """See that each database may be entered, which looks as if the server were gone otherwise.
+
+    Raises:
+        StoreError: One may not.
+    """
+    if store_set.config.engine is EngineKind.POSTGRES:
+        for lack in postgres_condition.unreachable(store_set):
+            raise StoreError(f"The account may not connect to {lack.store}: {lack.statement}")
 
 
 def _require_readable(store_set: StoreSet) -> None:
@@ -175,7 +189,9 @@ def _since(moment: str) -> timedelta:
 
 def _weighed(gate: Gate, record: Recorder, moment: Moment) -> Weighed:
     with _phase(gate, record, "weigh"):
-        weighed = weigh(gate.store_set, gate.run, moment, limits_of(gate.policy))
+        stores = [store.name for store in gate.manifest.stores]
+        limits = limits_of(gate.policy)
+        weighed = weigh(gate.store_set, gate.run, moment, limits, stores)
         record(weighed)
         return weighed
 

@@ -521,6 +521,38 @@ def test_a_table_that_may_not_be_read_keeps_its_estimate(full: StoreSet) -> None
     assert [one for one in found.unseen if "rate of outbound" in one and "privilege" in one]
 
 
+@on_mysql
+def test_a_store_that_mysql_may_hide_is_told_with_its_grant(full: StoreSet) -> None:
+    """A store that is not listed counts as hidden where the account would not see it."""
+    with humble(full, "SELECT") as config:
+        store_set = connect(config, [STORE, "callbackStore"])
+        try:
+            found = weigh(store_set, "r", Moment.BEFORE, FAR_BELOW, [STORE, "callbackStore"])
+        finally:
+            store_set.close()
+    (told,) = found.hidden
+    assert told.startswith("callbackStore: GRANT SELECT ON ")
+    assert weigh(full, "r", Moment.BEFORE, FAR_BELOW, [STORE, "absentStore"]).hidden == ()
+
+
+@on_postgres
+def test_a_database_that_may_not_be_entered_is_told_with_its_grant(full: StoreSet) -> None:
+    """Where CONNECT was revoked, the others are weighed, and this one is named with the GRANT."""
+    database = full.databases()["callbackStore"]
+    with humble(full, "SELECT") as config:
+        full.execute(STORE, f'REVOKE CONNECT ON DATABASE "{database}" FROM PUBLIC')
+        store_set = connect(config, [STORE, "callbackStore"])
+        try:
+            found = weighed(store_set)
+        finally:
+            store_set.close()
+            full.execute(STORE, f'GRANT CONNECT ON DATABASE "{database}" TO PUBLIC')
+    (told,) = found.hidden
+    assert told.startswith("callbackStore: GRANT CONNECT ON DATABASE ")
+    assert of_table(found).rows
+    assert weighed(full).hidden == ()
+
+
 def test_messages_under_another_name_are_told(full: StoreSet) -> None:
     """Where the table with the messages is not there, that is said, and the rest is weighed."""
     found = weighed(full, replace(FAR_BELOW, messages=(STORE, "gone")))

@@ -32,8 +32,10 @@ _SEQUENCE: Final = "SELECT pg_get_serial_sequence(%s, %s)"
 
 
 @contextmanager
-def impatient(store_set: StoreSet) -> Iterator[StoreSet]:
-    """Reach the same stores over connections of their own, outside of any transaction.
+def impatient(store_set: StoreSet, stores: Sequence[str] = ()) -> Iterator[StoreSet]:
+    """Reach the same stores, or some of them, over connections of their own.
+
+    These are outside of any transaction.
 
     They wait for others' locks on whole tables no longer than `LOCK_WAIT_S`, so that somebody's
     ALTER TABLE holds nothing up.
@@ -41,7 +43,7 @@ def impatient(store_set: StoreSet) -> Iterator[StoreSet]:
     Raises:
         StoreUnreachableError: The server does not answer.
     """
-    own = connect(store_set.config, tuple(store_set.databases()))
+    own = connect(store_set.config, tuple(stores or store_set.databases()))
     try:
         hurry(own)
         yield own

@@ -135,22 +135,32 @@ def rate(
     """
     now_s, window_s = window
     key = integer_key(store_set, table)
-    names = {column.name for column in table.columns}
-    if missing := sorted({_OUTBOUND, _AT} - names):
-        return Rate(None, window_s, f"it has no column {' or '.join(missing)}")
-    if not key or first is None:
-        return Rate(None, window_s, "it has no integer key, without which all rows would be read")
-    if _is_untimed(store_set, table, key):
-        return Rate(None, window_s, "most of its newest rows bear no time")
+    why = _blindness(store_set, table, key)
+    if why or first is None:
+        return Rate(None, window_s, why)
     tally, is_whole = _read(store_set, table, key, (now_s, now_s - window_s, newest_rows))
     if tally.ahead > tally.recent:
         why = "most of its newest rows bear a time that the server's clock has not reached"
         return Rate(None, window_s, why)
     if not tally.recent:
         time.sleep(max(first.at_s + _SAMPLE_S - time.monotonic(), 0.0))
+        if _is_late(store_set, table, key, (first.highest or 0, now_s - window_s)):
+            why = "its newest rows bear times of long before they came, as if clocks differed"
+            return Rate(None, window_s, why)
         second = pulse(store_set, table)
         return _silent(first, second, window_s) if second else Rate(None, window_s, "it changed")
     return _busy(store_set, table, key, (tally, is_whole), window)
+
+
+def _blindness(store_set: StoreSet, table: TableSchema, key: str) -> str:
+    """Return why a table cannot tell a rate at all; empty if it can."""
+    names = {column.name for column in table.columns}
+    if missing := sorted({_OUTBOUND, _AT} - names):
+        return f"it has no column {' or '.join(missing)}"
+    if not key:
+        return "it has no integer key, without which all rows would be read"
+    untimed = _is_untimed(store_set, table, key)
+    return "most of its newest rows bear no time" if untimed else ""
 
 
 def _is_untimed(store_set: StoreSet, table: TableSchema, key: str) -> bool:
@@ -165,14 +175,21 @@ def _is_untimed(store_set: StoreSet, table: TableSchema, key: str) -> bool:
     return 2 * int(untimed or 0) > int(rows)
 
 
+def _is_late(store_set: StoreSet, table: TableSchema, key: str, since: tuple[int, float]) -> bool:
+    """Tell whether there are rows behind a key, so just made, with times of before the window."""
+    at, highest, edge_s = quoted(store_set, _AT), *since
+    sql = (
+        f"SELECT count(*) FROM {source(store_set, table)} WHERE {quoted(store_set, key)} > %s "
+        f"AND CASE WHEN {at} > {_MILLISECONDS} THEN {at} / 1000.0 ELSE {at} END < %s"
+    )
+    return bool(store_set.query(table.store, sql, (highest, edge_s))[0][0])
+
+
 def _silent(first: Pulse, second: Pulse, window_s: float) -> Rate:
     """Return the rate where no row that is left is of the window: was none made, or none kept?"""
-    if second.highest is not None and second.highest > (first.highest or 0):
-        why = "its newest rows bear times of long before they came, as if clocks differed"
-        return Rate(None, window_s, why)
     if second.last is None:
         return Rate(None, window_s, f"no row that is left is of the window, and {second.why}")
-    gone = (second.last - (second.highest or 0)) // second.step
+    gone = (second.last - (first.highest or 0)) // second.step
     if gone <= 0:
         return Rate(0.0, window_s)
     moved = (second.last - (first.last or second.last)) // second.step

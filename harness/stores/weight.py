@@ -16,6 +16,7 @@ from harness.clock import now
 from harness.errors import ConflictError, StoreError, StoreUnreachableError
 from harness.model import STOPPED, EngineKind, Moment, TableSchema
 from harness.model.collected import TableWeight, Weighed
+from harness.stores import mysql_condition, postgres_condition
 from harness.stores.keyset import impatient, named
 from harness.stores.local_disk import fullest
 from harness.stores.mysql_weight import MySqlScales
@@ -38,7 +39,13 @@ _SCALES: Final[dict[EngineKind, Callable[[StoreSet], Scales]]] = {
 }
 
 
-def weigh(store_set: StoreSet, run: str, moment: Moment, limits: Limits) -> Weighed:
+def weigh(
+    store_set: StoreSet,
+    run: str,
+    moment: Moment,
+    limits: Limits,
+    stores: Sequence[str] = (),
+) -> Weighed:
     """Weigh every table of a store set; only reads.
 
     Args:
@@ -46,13 +53,15 @@ def weigh(store_set: StoreSet, run: str, moment: Moment, limits: Limits) -> Weig
         run: The run that it is for.
         moment: When in the run that is.
         limits: What decides about counting, and how long it may take.
+        stores: The stores that there should be; those that are not listed may be hidden.
 
     Raises:
         StoreUnreachableError: The server does not answer, or went away.
         StoreError: It refused to show its catalog.
     """
     at, started_s = now(), time.perf_counter()
-    with impatient(store_set) as own:
+    hidden, open_stores = _hidden(store_set, stores)
+    with impatient(store_set, open_stores) as own:
         scales = _SCALES[own.config.engine](own)
         tables = own.tables()
         # Meanwhile the key moves on, or does not.
@@ -75,8 +84,22 @@ def weigh(store_set: StoreSet, run: str, moment: Moment, limits: Limits) -> Weig
         sent_per_s=outbound.per_s,
         rate_window_s=outbound.window_s,
         unseen=tuple(scales.unseen),
+        hidden=hidden,
         rate_note=outbound.note,
     )
+
+
+def _hidden(store_set: StoreSet, stores: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what the account may not look at, with the GRANT, and the stores that it may."""
+    present = tuple(store_set.databases())
+    if store_set.config.engine is EngineKind.MYSQL:
+        missing = [store for store in stores if store not in present]
+        lacks = mysql_condition.hidden(store_set, missing, writes=False) if missing else ()
+    else:
+        lacks = postgres_condition.unreachable(store_set)
+    closed = {lack.store for lack in lacks}
+    sentences = tuple(f"{lack.store}: {lack.statement}" for lack in lacks)
+    return sentences, tuple(store for store in present if store not in closed)
 
 
 def _weights(
