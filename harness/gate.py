@@ -36,7 +36,7 @@ from harness.model import (
     Weighed,
 )
 from harness.run import Recorder
-from harness.stores import StoreSet, drift
+from harness.stores import StoreSet, drift, postgres_condition
 from harness.stores.drift import Drift
 from harness.stores.keyset import impatient, source
 from harness.stores.scales import Limits
@@ -85,6 +85,8 @@ def look(gate: Gate, record: Recorder) -> None:
     record(_opened(gate))
     record(_asked(gate))
     try:
+        with _phase(gate, record, "connect"):
+            _require_open(gate.store_set)
         with _phase(gate, record, "schema"):
             for one in drift.compare(gate.store_set, gate.manifest):
                 record(_drifted(gate, one))
@@ -106,6 +108,17 @@ def _drifted(gate: Gate, one: Drift) -> Drifted:
     known = {column.name for column in described.columns} if described else set()
     missing = not one.table or (described is not None and (not one.column or one.column in known))
     return Drifted(gate.run, one.store, one.table, one.column, one.why, missing=missing)
+
+
+def _require_open(store_set: StoreSet) -> None:
+    """See that each database may be entered, which looks as if the server were gone otherwise.
+
+    Raises:
+        StoreError: One may not.
+    """
+    if store_set.config.engine is EngineKind.POSTGRES:
+        for lack in postgres_condition.unreachable(store_set):
+            raise StoreError(f"The account may not connect to {lack.store}: {lack.statement}")
 
 
 def _require_readable(store_set: StoreSet) -> None:
@@ -144,7 +157,8 @@ def _seen(gate: Gate, collecting: Collecting, record: Recorder) -> ClientSeen:
     collecting.look(gate.run, seen.append)
     (found,) = (one for one in seen if isinstance(one, ClientSeen))
     try:
-        told = {_ENGINES.get(one.engine, "") for one in collecting.webapp.support()} - {""}
+        containers = collecting.webapp.support() if collecting.webapp else ()
+        told = {_ENGINES.get(one.engine, "") for one in containers} - {""}
     except WebappError:
         told = set()  # an old client; its counts are left to tell
     found = replace(found, engine=" and ".join(sorted(told)))
@@ -192,7 +206,12 @@ def untimely(sent_per_s: float | None, last_at: str, policy: GcPolicy) -> str:
 
 def limits_of(policy: GcPolicy) -> Limits:
     """Return what a weighing is asked by these limits."""
-    return Limits(policy.large_rows, policy.repeat_rows, policy.window_s)
+    return Limits(
+        policy.large_rows,
+        policy.repeat_rows,
+        policy.window_s,
+        pending_most=policy.pending_callbacks_most,
+    )
 
 
 def _since(moment: str) -> timedelta:
@@ -201,7 +220,9 @@ def _since(moment: str) -> timedelta:
 
 def _weighed(gate: Gate, record: Recorder, moment: Moment) -> Weighed:
     with _phase(gate, record, "weigh"):
-        weighed = weigh(gate.store_set, gate.run, moment, limits_of(gate.policy))
+        stores = [store.name for store in gate.manifest.stores]
+        limits = limits_of(gate.policy)
+        weighed = weigh(gate.store_set, gate.run, moment, limits, stores)
         record(weighed)
         return weighed
 

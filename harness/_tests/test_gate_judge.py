@@ -34,6 +34,7 @@ from harness._tests.gate_cases import (
     weighed,
     without,
 )
+from harness._tests.sight_cases import SIGHT
 from harness.judge import GATE_RULES, Run, capacity, judge, judging, schema
 from harness.maintenance import gc_policy
 from harness.maintenance.policy import Known
@@ -44,7 +45,7 @@ from harness.model import (
     Verdict,
 )
 
-FOUND: Final = {**GATES, **CAPACITY}
+FOUND: Final = {**GATES, **CAPACITY, **SIGHT}
 
 
 @pytest.mark.parametrize(("history", "verdict", "expected"), FOUND.values(), ids=FOUND.keys())

@@ -91,9 +91,12 @@ def test_unknown_files_count_with_their_bytes_only(tmp_path: Path, small: Polici
     names = ["wa-service-abc-crash.log", "web.log.gz", "web.log.1.part", "xweb.log", "web.log.one"]
     for name in names:
         (tmp_path / name).write_bytes(gzip.compress(bytes(500)) + bytes(200))
-    found = weighed(tmp_path, small)
+    (tmp_path / "small.txt").write_bytes(bytes(LIMIT_BYTES))
+    found = weigh_logs("testrun", [("logs", tmp_path)], small)
     total = sum((tmp_path / name).stat().st_size for name in names)
-    assert found == LogWeight("logs", 0, 0, total, 0, 0)
+    assert found.folders == (LogWeight("logs", 0, 0, total + LIMIT_BYTES, 0, 0),)
+    (told,) = found.unseen
+    assert f"5 above the limit at which logs are rotated, of {total} bytes" in told
 
 
 def test_no_link_is_followed(tmp_path: Path, small: Policies) -> None:
@@ -105,10 +108,13 @@ def test_no_link_is_followed(tmp_path: Path, small: Policies) -> None:
     (elsewhere / "web.log").write_bytes(b"x" * 500)
     (logs / "web.log").symlink_to(elsewhere / "web.log")
     (logs / "archive").symlink_to(elsewhere, target_is_directory=True)
-    assert weighed(logs, small) == LogWeight("logs", 0, 0, 0, 0, 0)
+    found = weigh_logs("testrun", [("logs", logs)], small)
+    assert found.folders == (LogWeight("logs", 0, 0, 0, 0, 0),)
+    (told,) = found.unseen
+    assert "2 links that were not followed" in told
     (logs / "access.log").write_bytes(b"12345")
     (logs / "access.log.1").hardlink_to(logs / "access.log")
-    assert weighed(logs, small).size_bytes == 5
+    assert weigh_logs("testrun", [("logs", logs)], small).folders[0].size_bytes == 5
 
 
 def test_what_cannot_be_read_is_told(tmp_path: Path, small: Policies) -> None:

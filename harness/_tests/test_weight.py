@@ -6,7 +6,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -19,19 +19,20 @@ from harness.manifest import Manifest
 from harness.model import EngineKind, Moment, Secret, TableSchema
 from harness.model.collected import TableWeight, Weighed
 from harness.population.people import person
-from harness.stores import StoreSet, connect, keyset, traffic
+from harness.stores import StoreSet, connect, keyset, postgres_weight, traffic
 from harness.stores.keyset import named
 from harness.stores.local_disk import fullest, is_here
-from harness.stores.scales import Estimate, Limits
+from harness.stores.scales import UNBOUNDED, Estimate, Limits
 from harness.stores.weight import is_near, weigh
 
 from .powerless import powerless
 
 STORE = "messageStore"
 MESSAGES = (STORE, "messages")
+QUEUE = ("callbackStore", "queue")
 PASSWORD = "of the weighing users"
 USER = "waba_weigher"
-FAR_ABOVE = Limits(1, 2)
+FAR_ABOVE = Limits(1, 10**7)
 FAR_BELOW = Limits(10**6, 10**7)
 PROBE_ROWS = 100_000
 COLUMNS = ("key_remote_jid", "key_from_me", "key_id", "timestamp")
@@ -57,11 +58,14 @@ def of_table(found: Weighed, table: str = "messages") -> TableWeight:
     return next(one for one in found.tables if (one.store, one.table) == (STORE, table))
 
 
-def load(store_set: StoreSet, times: list[int], *, outbound: int = 1) -> None:
+def load(store_set: StoreSet, times: Sequence[int | None], *, outbound: int = 1) -> None:
     """Load messages of these times, all in one direction."""
     jid = person(0).jid
-    rows = ((jid, outbound, f"{outbound}x{n:x}", at) for n, at in enumerate(times))
-    store_set.load(STORE, "messages", COLUMNS, rows)
+    # Keys that follow each other: left to itself, MySQL skips some when many rows are loaded.
+    ((highest,),) = store_set.query(STORE, "SELECT max(_id) FROM messages")
+    key = (highest or FIRST) + 1
+    rows = ((key + n, jid, outbound, f"key{key + n:x}", at) for n, at in enumerate(times))
+    store_set.load(STORE, "messages", ("_id", *COLUMNS), rows)
 
 
 def flush(store_set: StoreSet) -> None:
@@ -106,6 +110,7 @@ def full(store_set: StoreSet) -> StoreSet:
     # Keys with gaps, as collections leave them, so that they do not tell how many rows there are.
     rows = ((FIRST + 10 * n, jid, 1, f"old{n:x}", 1) for n in range(3000))
     store_set.load(STORE, "messages", ("_id", *COLUMNS), rows)
+    follow(store_set)
     analyse(store_set)
     return store_set
 
@@ -138,6 +143,63 @@ def test_rows_far_from_thresholds_are_estimated(full: StoreSet, limits: Limits) 
     found = of_table(weighed(full, limits))
     assert not found.exact
     assert 1500 <= found.rows <= 4500
+    assert found.least <= 3000 <= found.most
+    # Far above the lower one, it is seen that there are more rows, and no further.
+    assert found.least > limits.large_rows or limits is FAR_BELOW
+
+
+@on_mysql
+def test_statistics_of_long_ago_do_not_make_a_table_large(full: StoreSet) -> None:
+    """Where statistics tell of many rows that are gone since, those that are left are counted."""
+    full.execute(STORE, "DELETE FROM messages WHERE _id NOT IN (%s, %s)", (FIRST, FIRST + 29990))
+    tell_rows(full, "messages", 5_000)
+    found = of_table(weighed(full, Limits(1000, 2000)))
+    assert (found.rows, found.exact, found.least, found.most) == (2, True, 2, 2)
+
+
+def tell_rows(store_set: StoreSet, table: str, rows: int, store: str = STORE) -> None:
+    """Have MySQL's statistics tell this number of rows of a table."""
+    told = (
+        "UPDATE mysql.innodb_table_stats SET n_rows = %s WHERE database_name = %s "
+        "AND table_name = %s"
+    )
+    store_set.execute(store, told, (rows, store_set.databases()[store], table))
+    store_set.execute(store, f"FLUSH TABLE {store_set.databases()[store]}.{table}")
+
+
+def of_queue(found: Weighed) -> TableWeight:
+    """Return what was found of the queue."""
+    return next(one for one in found.tables if (one.store, one.table) == QUEUE)
+
+
+@pytest.fixture
+def waiting(store_set: StoreSet) -> StoreSet:
+    """The store set with 7204 callbacks that wait, of which the server's statistics know 4."""
+    store, table = QUEUE
+    source = f"{store_set.databases()[store]}.{table}" if is_mysql(store_set) else table
+    values = (f"({n}, 'nobody')" for n in range(10, 72050, 10))
+    sql = f"INSERT INTO {source} (_id, key_remote_jid) VALUES {', '.join(values)}"
+    store_set.execute(store, sql)
+    if is_mysql(store_set):
+        tell_rows(store_set, table, 4, store)
+    else:
+        analysed = (
+            f"UPDATE pg_class SET reltuples = %s, relpages = %s WHERE oid = '{table}'::regclass"
+        )
+        pages = int(store_set.query(store, f"SELECT pg_relation_size('{table}') / 8192")[0][0])
+        store_set.execute(store, analysed, (4, pages))
+    return store_set
+
+
+def test_what_waits_is_counted(waiting: StoreSet) -> None:
+    """The queue is counted near its own limit, and otherwise only estimated, within its bounds."""
+    loose = of_queue(weighed(waiting))
+    assert not loose.exact
+    limits = replace(FAR_BELOW, pending_most=1000)
+    found = of_queue(weighed(waiting, limits))
+    assert (found.rows, found.exact) == (7204, True)
+    monstrous = of_queue(weighed(waiting, replace(FAR_BELOW, pending_most=10**6)))
+    assert not monstrous.exact
 
 
 def test_other_tables_are_never_counted(full: StoreSet) -> None:
@@ -180,8 +242,11 @@ def test_keys_that_leave_no_room_settle_it(store_set: StoreSet) -> None:
 
 
 @on_postgres
-def test_changes_since_the_last_look_widen_the_margin(full: StoreSet) -> None:
+def test_changes_since_the_last_look_widen_the_margin(
+    full: StoreSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A table that lost rows since it was analysed is counted, far as its estimate is."""
+    monkeypatch.setattr(postgres_weight, "_SMALL_BYTES", 0)
     changed = f"SELECT n_mod_since_analyze FROM {OF_MESSAGES}"
     limits = Limits(1500, 10**7)
     assert not of_table(weighed(full, limits)).exact
@@ -352,6 +417,8 @@ def test_a_locked_table_does_not_hang_a_weighing(
     assert not of_table(found).exact
     assert 1500 <= of_table(found).rows <= 4500
     assert of_table(found).size_bytes > 3000 * 40
+    assert (of_table(found).least, of_table(found).most) == (0, UNBOUNDED)
+    assert "locked" in of_table(found).uncounted
     assert found.sent_per_s is None
     assert len([one for one in found.unseen if "locked" in one]) >= 2
     after = weighed(full, Limits(2900, 10**7))
@@ -384,6 +451,8 @@ def test_a_count_that_takes_too_long_is_stopped(
     assert 1500 <= of_table(stopped, "keyless").rows <= 4500
     (told,) = [one for one in stopped.unseen if "exact number of rows" in one]
     assert "longer than 0.05 s" in told
+    assert of_table(stopped, "keyless").least <= 2900 < of_table(stopped, "keyless").most
+    assert "quiet hour" in of_table(stopped, "keyless").uncounted
     assert "SELECT count(*)" in told
     found = weighed(keyless, replace(limits, count_limit_s=600.0))
     assert (of_table(found, "keyless").rows, of_table(found, "keyless").exact) == (3000, True)
@@ -427,7 +496,11 @@ def test_what_a_reader_may_not_see_is_told_with_its_grant(full: StoreSet) -> Non
     with humble(full, "SELECT") as config:
         found = weighed_as(config, Limits(2900, 10**7))
     assert (of_table(found).rows, of_table(found).exact) == (3000, True)
-    assert found.sent_per_s == 0.0
+    if is_mysql(full):
+        assert found.sent_per_s == 0.0
+    else:
+        assert found.sent_per_s is None
+        assert [one for one in found.unseen if "sequence" in one and "GRANT SELECT" in one]
     right = "GRANT PROCESS ON *.* TO" if is_mysql(full) else "GRANT pg_read_all_settings TO"
     assert len([one for one in found.unseen if right in one]) == 1
     assert not [one for one in weighed(full).unseen if "GRANT" in one]
@@ -443,8 +516,41 @@ def test_a_table_that_may_not_be_read_keeps_its_estimate(full: StoreSet) -> None
         found = weighed_as(config, Limits(2900, 10**7))
     assert not of_table(found).exact
     assert found.sent_per_s is None
+    assert "privilege" in of_table(found).uncounted
     assert [one for one in found.unseen if "exact number" in one and "privilege" in one]
     assert [one for one in found.unseen if "rate of outbound" in one and "privilege" in one]
+
+
+@on_mysql
+def test_a_store_that_mysql_may_hide_is_told_with_its_grant(full: StoreSet) -> None:
+    """A store that is not listed counts as hidden where the account would not see it."""
+    with humble(full, "SELECT") as config:
+        store_set = connect(config, [STORE, "callbackStore"])
+        try:
+            found = weigh(store_set, "r", Moment.BEFORE, FAR_BELOW, [STORE, "callbackStore"])
+        finally:
+            store_set.close()
+    (told,) = found.hidden
+    assert told.startswith("callbackStore: GRANT SELECT ON ")
+    assert weigh(full, "r", Moment.BEFORE, FAR_BELOW, [STORE, "absentStore"]).hidden == ()
+
+
+@on_postgres
+def test_a_database_that_may_not_be_entered_is_told_with_its_grant(full: StoreSet) -> None:
+    """Where CONNECT was revoked, the others are weighed, and this one is named with the GRANT."""
+    database = full.databases()["callbackStore"]
+    with humble(full, "SELECT") as config:
+        full.execute(STORE, f'REVOKE CONNECT ON DATABASE "{database}" FROM PUBLIC')
+        store_set = connect(config, [STORE, "callbackStore"])
+        try:
+            found = weighed(store_set)
+        finally:
+            store_set.close()
+            full.execute(STORE, f'GRANT CONNECT ON DATABASE "{database}" TO PUBLIC')
+    (told,) = found.hidden
+    assert told.startswith("callbackStore: GRANT CONNECT ON DATABASE ")
+    assert of_table(found).rows
+    assert weighed(full).hidden == ()
 
 
 def test_messages_under_another_name_are_told(full: StoreSet) -> None:
@@ -576,16 +682,18 @@ def test_the_rate_is_of_outbound_messages_in_the_window(store_set: StoreSet, uni
     now_s = server_s(store_set)
     load(store_set, [(now_s - 2000) * unit] * 70)
     load(store_set, [(now_s - 30) * unit] * 50, outbound=0)
-    jid = person(1).jid
-    rows = [(jid, 1, f"late{n}", (now_s - 10 - n) * unit) for n in range(90)]
-    store_set.load(STORE, "messages", COLUMNS, rows)
+    load(store_set, [(now_s - 10 - n) * unit + 1 for n in range(90)])
+    follow(store_set)
     found = weighed(store_set)
+    assert found.rate_note == ""
     assert found.sent_per_s == pytest.approx(0.1)
     assert found.rate_window_s == 900.0
 
 
 def test_no_messages_are_a_rate_of_nothing(store_set: StoreSet) -> None:
     """An empty table has a rate of 0, which is no gap."""
+    anew = "" if is_mysql(store_set) else " RESTART IDENTITY CASCADE"
+    store_set.execute(STORE, f"TRUNCATE TABLE messages{anew}")
     found = weighed(store_set)
     assert found.sent_per_s == 0.0
     assert not [one for one in found.unseen if "rate" in one]
@@ -598,6 +706,99 @@ def test_a_busy_window_is_measured_by_its_newest_rows(store_set: StoreSet) -> No
     found = weighed(store_set, replace(FAR_BELOW, newest_rows=400))
     assert 150 <= found.rate_window_s <= 260
     assert found.sent_per_s == pytest.approx(400 / found.rate_window_s)
+
+
+def insert(store_set: StoreSet, at_s: int, *, keep: bool) -> None:
+    """Make one message with a key of the server's own, and delete it again at once, or not."""
+    sql = "INSERT INTO messages (key_remote_jid, key_from_me, key_id, timestamp) VALUES "
+    name = f"passing{time.monotonic_ns()}"
+    store_set.execute(STORE, f"{sql} ('nobody', 1, %s, %s)", (name, at_s))
+    if not keep:
+        store_set.execute(STORE, "DELETE FROM messages WHERE key_id = %s", (name,))
+
+
+@contextmanager
+def sending(store_set: StoreSet, described: Manifest, at_s: int, *, keep: bool) -> Iterator[None]:
+    """Have somebody else send messages all the time."""
+    over = threading.Event()
+    with somebody(store_set, described) as other:
+
+        def send() -> None:
+            while not over.is_set():
+                insert(other, at_s, keep=keep)
+                time.sleep(0.002)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        try:
+            yield
+        finally:
+            over.set()
+            sender.join()
+
+
+def follow(store_set: StoreSet) -> None:
+    """Have the server's next key follow those that are there, as when it gave them all."""
+    if is_mysql(store_set):
+        # It skips some when many rows are loaded.
+        store_set.execute(STORE, "ALTER TABLE messages AUTO_INCREMENT = 1")
+        return
+    sequence = "pg_get_serial_sequence('messages', '_id')"
+    store_set.query(STORE, f"SELECT setval({sequence}, (SELECT max(_id) FROM messages))")
+
+
+def test_messages_that_are_deleted_at_once_have_a_rate(full: StoreSet, described: Manifest) -> None:
+    """Where no message stays, the key that moves on tells that they are sent, and how many at most."""
+    follow(full)
+    now_s = server_s(full)
+    for _ in range(600):
+        insert(full, now_s, keep=False)
+    with sending(full, described, now_s, keep=False):
+        found = weighed(full)
+    assert found.sent_per_s is not None
+    assert found.sent_per_s > 0.5
+    assert "at the most" in found.rate_note
+    assert [one for one in found.unseen if "rate of outbound messages is at the most" in one]
+
+
+def test_a_clock_that_is_behind_gives_no_rate(full: StoreSet, described: Manifest) -> None:
+    """Messages that come now with times of an hour ago are no silence, but a rate that is not seen."""
+    follow(full)
+    with sending(full, described, server_s(full) - 3600, keep=True):
+        found = weighed(full)
+    assert found.sent_per_s is None
+    assert [one for one in found.unseen if "as if clocks differed" in one]
+
+
+def test_messages_without_a_time_give_no_rate(full: StoreSet) -> None:
+    """Where most of the newest messages bear no time there is no rate but a reason."""
+    now_s = server_s(full)
+    load(full, [now_s - 5] * 20)
+    load(full, [None] * 60)
+    found = weighed(full)
+    assert found.sent_per_s is None
+    assert [one for one in found.unseen if "most of its newest rows bear no time" in one]
+
+
+def test_a_collection_within_the_window_does_not_hide_its_messages(full: StoreSet) -> None:
+    """Of messages of the window that are gone, the key's gap tells how many there were at the most."""
+    now_s = server_s(full)
+    load(full, [now_s - 800 + n // 10 for n in range(8000)])
+    follow(full)
+    assert weighed(full).sent_per_s == pytest.approx(8000 / 900)
+    full.execute(STORE, "DELETE FROM messages WHERE timestamp > 1 AND _id % 10 <> 0")
+    found = weighed(full)
+    assert found.sent_per_s is not None
+    assert 8.0 <= found.sent_per_s <= 10.5
+    assert "at the most" in found.rate_note
+
+
+def test_a_silence_after_deletions_is_told_as_next_to_none(full: StoreSet) -> None:
+    """Rows that were deleted long ago, while the key stands still, make no rate to speak of."""
+    follow(full)
+    insert(full, 1, keep=False)
+    found = weighed(full)
+    assert found.sent_per_s == pytest.approx(1 / 900)
 
 
 def test_times_that_are_yet_to_come_are_no_rate(store_set: StoreSet) -> None:

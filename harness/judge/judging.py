@@ -16,6 +16,7 @@ from harness.judge import (
     gate,
     rows,
     schema,
+    sight,
 )
 from harness.judge.runs import Run, runs_of
 from harness.model import (
@@ -76,6 +77,8 @@ GATE_RULES: Final[tuple[Rule, ...]] = (
     capacity.pending,
     capacity.logs,
     capacity.overdue,
+    sight.uncounted,
+    sight.hidden,
     collection.unended,
     schema.lacking,
 )

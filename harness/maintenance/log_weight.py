@@ -40,6 +40,9 @@ class _Tally:
     overdue: int = 0
     seen: set[int] = field(default_factory=set)
     archives: Counter[tuple[tuple[str, ...], _Log]] = field(default_factory=Counter)
+    links: int = 0
+    strange: int = 0
+    strange_bytes: int = 0
 
 
 def weigh_logs(run: str, folders: Sequence[tuple[str, Path]], policies: Policies) -> LogsWeighed:
@@ -69,6 +72,9 @@ def _weigh(label: str, path: Path, known: Sequence[_Log], unseen: list[str]) -> 
             unseen.append(f"{shown} could not be weighed: {found.broken}.")
         elif found.is_file:
             _add(tally, found, known)
+        elif found.target:
+            tally.links += 1
+    unseen += _unexplained(label, tally)
     return LogWeight(
         label,
         logs=tally.logs,
@@ -95,6 +101,24 @@ def _add(tally: _Tally, found: Found, known: Sequence[_Log]) -> None:
             in_archive = folders[-1:] == [log.policy.archive.name]
             tally.archives[tuple(folders[:-1] if in_archive else folders), log] += 1
             return
+    if known and found.size_bytes > min(log.policy.larger_than_bytes for log in known):
+        tally.strange += 1
+        tally.strange_bytes += found.size_bytes
+
+
+def _unexplained(label: str, tally: _Tally) -> Iterator[str]:
+    shown = UNSPEAKABLE.sub("#", label)
+    if tally.strange:
+        yield (
+            f"{shown} has files of other names than the policy's, {tally.strange} above the limit "
+            f"at which logs are rotated, of {tally.strange_bytes} bytes together: name these logs "
+            "in the rotation policy, or take them away."
+        )
+    if tally.links:
+        yield (
+            f"{shown} has {tally.links} links that were not followed: give the folders that they "
+            "lead to with --log-dir."
+        )
 
 
 def _archived(policy: RotationPolicy, log: str) -> re.Pattern[str]:

@@ -116,7 +116,9 @@ class TableWeight:
     """How much one table holds: live and dead rows, its bytes, and the free ones among them.
 
     `exact`: the rows were counted, and are not the server's estimate. `dead_rows` and
-    `free_bytes` are None where the engine does not tell.
+    `free_bytes` are None where the engine does not tell. The truth is between `least` and `most`,
+    -1 where it is as `rows`; `uncounted` says why rows that decide something were not counted,
+    with the way out.
     """
 
     store: str
@@ -126,6 +128,9 @@ class TableWeight:
     size_bytes: int
     dead_rows: int | None = None
     free_bytes: int | None = None
+    least: int = -1
+    most: int = -1
+    uncounted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +140,9 @@ class Weighed:
     `disk_free_bytes` and `disk_size_bytes` are of the disk that the server's data is on, None
     where that is not this machine's. `purge_lag` counts undo log records that MySQL still keeps.
     `sent_per_s` is the rate of outbound messages over the last `rate_window_s` seconds.
-    `unseen` has what could not be looked at, each with the way out.
+    `unseen` has what could not be looked at, each with the way out; `hidden` what the account has
+    no right to look at, a place, a colon, and the way out. `rate_note` says what kind of number
+    the rate is where it is not simply counted.
     """
 
     run: str
@@ -149,6 +156,8 @@ class Weighed:
     sent_per_s: float | None
     rate_window_s: float
     unseen: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    rate_note: str = ""
 
 
 @dataclass(frozen=True, slots=True, order=True)

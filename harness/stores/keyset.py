@@ -25,9 +25,17 @@ _IMPATIENT: Final = {
 }
 
 
+_COUNTER: Final = """
+    SELECT auto_increment - 1, @@auto_increment_increment FROM information_schema.tables
+    WHERE table_schema = %s AND table_name = %s"""
+_SEQUENCE: Final = "SELECT pg_get_serial_sequence(%s, %s)"
+
+
 @contextmanager
-def impatient(store_set: StoreSet) -> Iterator[StoreSet]:
-    """Reach the same stores over connections of their own, outside of any transaction.
+def impatient(store_set: StoreSet, stores: Sequence[str] = ()) -> Iterator[StoreSet]:
+    """Reach the same stores, or some of them, over connections of their own.
+
+    These are outside of any transaction.
 
     They wait for others' locks on whole tables no longer than `LOCK_WAIT_S`, so that somebody's
     ALTER TABLE holds nothing up.
@@ -35,7 +43,7 @@ def impatient(store_set: StoreSet) -> Iterator[StoreSet]:
     Raises:
         StoreUnreachableError: The server does not answer.
     """
-    own = connect(store_set.config, tuple(store_set.databases()))
+    own = connect(store_set.config, tuple(stores or store_set.databases()))
     try:
         hurry(own)
         yield own
@@ -76,3 +84,25 @@ def integer_key(store_set: StoreSet, table: TableSchema) -> str:
     types = {column.name: column.type_name for column in table.columns}
     is_one = len(table.key) == 1 and mysql.INTEGER.match(types[table.key[0]])
     return table.key[0] if is_one else ""
+
+
+def counter(store_set: StoreSet, table: TableSchema, key: str) -> tuple[int, int] | None:
+    """Return the last number that the server gave to a key, and how far apart numbers are.
+
+    None where the server gives none.
+
+    Raises:
+        StoreError: The account may not read the counter; on PostgreSQL that is a sequence.
+    """
+    if store_set.config.engine is EngineKind.MYSQL:
+        place = (store_set.databases()[table.store], table.name)
+        found = store_set.query(table.store, _COUNTER, place)
+        return (int(found[0][0]), int(found[0][1])) if found and found[0][0] is not None else None
+    names = (source(store_set, table), key)
+    ((sequence,),) = store_set.query(table.store, _SEQUENCE, names)
+    if not sequence:
+        return None
+    ((last, is_called),) = store_set.query(
+        table.store, f"SELECT last_value, is_called FROM {sequence}"
+    )
+    return int(last) - (not is_called), 1

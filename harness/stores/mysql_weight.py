@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from harness.stores.keyset import hurry, integer_key, quoted, source
 from harness.stores.local_disk import is_here
 from harness.stores.mysql_grants import grantee
 from harness.stores.protocol import UNSPEAKABLE, StoreSet
-from harness.stores.scales import Estimate
+from harness.stores.scales import UNBOUNDED, Estimate
 
 _OVER: Final = 1.5
 """An estimate may be half as large again as the truth …"""
@@ -97,27 +98,31 @@ class MySqlScales:
     def widened(self, estimate: Estimate) -> Estimate:
         """Return an estimate that trusts keys more than statistics, which may be of long ago.
 
-        A table has no more rows than its keys span values, and may have as many.
+        A table has no more rows than its keys span values, and may have as many, or next to
+        none; without such a key nothing is known.
         """
-        key = integer_key(self._set, estimate.table)
-        if not key or estimate.exact:
+        if estimate.exact:
             return estimate
+        key = integer_key(self._set, estimate.table)
+        if not key:
+            return replace(estimate, least=0, most=UNBOUNDED)
         name = quoted(self._set, key)
         sql = f"SELECT min({name}), max({name}) FROM {source(self._set, estimate.table)}"
         ((lowest, highest),) = self._set.query(estimate.table.store, sql)
         span = 0 if lowest is None else int(highest) - int(lowest) + 1
-        return Estimate(
-            estimate.table,
-            min(estimate.rows, span),
-            min(estimate.least, span),
-            span,
-            estimate.size_bytes,
-            free_bytes=estimate.free_bytes,
-        )
+        return replace(estimate, rows=min(estimate.rows, span), least=0, most=span)
 
     def count(self, table: TableSchema, limit_s: float) -> int:
         """Count rows; 5.6 has no time limit of its own, so the connection is ended and renewed."""
-        sql = f"SELECT count(*) FROM {source(self._set, table)}"
+        return self._number(table, source(self._set, table), limit_s)
+
+    def exceeds(self, table: TableSchema, rows: int, limit_s: float) -> bool:
+        """Look whether there is a row behind so many; one row is all that is kept."""
+        beyond = f"(SELECT 1 FROM {source(self._set, table)} LIMIT 1 OFFSET {rows}) beyond"
+        return bool(self._number(table, beyond, limit_s))
+
+    def _number(self, table: TableSchema, rows: str, limit_s: float) -> int:
+        sql = f"SELECT count(*) FROM {rows}"
         try:
             return int(self._set.call(table.store, sql, limit_s=limit_s).said[0])
         finally:

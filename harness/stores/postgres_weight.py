@@ -22,7 +22,7 @@ from harness.stores.keyset import source
 from harness.stores.local_disk import is_here
 from harness.stores.postgres_quoting import quoted
 from harness.stores.protocol import UNSPEAKABLE, StoreSet
-from harness.stores.scales import Estimate, told
+from harness.stores.scales import UNBOUNDED, Estimate, told
 
 _MARGIN: Final = 0.2
 """How far rows to a page may be from what they were, either way."""
@@ -30,6 +30,9 @@ _LOST: Final = 2.0
 """How far an estimate may be off, either way, where nothing is known of changes since."""
 _COUNTED_PAGES: Final = 2_048
 """A table that was never analysed is counted up to so many pages, and beyond these sampled."""
+_SMALL_BYTES: Final = 32 * 1024 * 1024
+_ROW_LEAST_BYTES: Final = 28
+"""A row's header, and the pointer to it."""
 _CANCELLED: Final = "57014"
 _NEVER: Final = 0
 _TABLES: Final = """
@@ -90,16 +93,21 @@ class PostgresScales:
         """Yield what the catalog says; what was never analysed is counted, or else sampled."""
         for store in self._set.databases():
             here = {(one.namespace, one.name): one for one in tables if one.store == store}
-            for row in self._rows(store, sorted({namespace for namespace, _ in here})):
+            rows, is_old = self._rows(store, sorted({namespace for namespace, _ in here}))
+            for row in rows:
                 if table := here.get((row.namespace, row.name)):
-                    yield from self._estimate(table, row)
+                    found = self._estimate(table, row, is_old=is_old)
+                    yield from (map(_unbounded, found) if is_old else found)
 
-    def _rows(self, store: str, namespaces: Sequence[str]) -> list[_Row]:
+    def _rows(self, store: str, namespaces: Sequence[str]) -> tuple[list[_Row], bool]:
+        """Return what the catalog has of each table, and whether sizes are of long ago."""
+        is_old = False
         try:
             found = self._set.query(
                 store, _TABLES.format(size=_SIZE, pages=_PAGES), (list(namespaces),)
             )
         except ConflictError:
+            is_old = True
             self.unseen.append(
                 f"{store}: sizes are those of the last VACUUM or ANALYZE, since somebody has "
                 "locked a whole table, as an ALTER TABLE does: weigh again when that is over."
@@ -108,9 +116,14 @@ class PostgresScales:
                 store, _TABLES.format(size=_OLD_SIZE, pages=_OLD_PAGES), (list(namespaces),)
             )
         # Of a table that was dropped meanwhile there is no size.
-        return [row for row in (_Row(*line) for line in found) if row.size_bytes is not None]
+        rows = (_Row(*line) for line in found)
+        return [row for row in rows if row.size_bytes is not None], is_old
 
-    def _estimate(self, table: TableSchema, row: _Row) -> Iterator[Estimate]:
+    def _estimate(self, table: TableSchema, row: _Row, *, is_old: bool) -> Iterator[Estimate]:
+        if is_old and not (row.relpages and row.reltuples > _NEVER):
+            # What was never looked at may hold anything by now.
+            yield Estimate(table, row.live or 0, 0, UNBOUNDED, row.size_bytes)
+            return
         if not row.pages:
             yield Estimate(table, 0, 0, 0, row.size_bytes, exact=True, dead_rows=0)
             return
@@ -155,14 +168,27 @@ class PostgresScales:
         return replace(exact, least=least, most=most, exact=False)
 
     def widened(self, estimate: Estimate) -> Estimate:
-        """Return the estimate as it is: it is scaled by the table's size as it is now."""
-        return estimate
+        """Return the estimate as it is, since it is scaled by the table's size as it is now.
+
+        Of a small table nothing but its size is believed: to count it costs next to nothing.
+        """
+        if estimate.exact or estimate.size_bytes > _SMALL_BYTES:
+            return estimate
+        most = estimate.size_bytes // _ROW_LEAST_BYTES
+        return replace(estimate, least=0, most=max(most, estimate.most))
 
     def count(self, table: TableSchema, limit_s: float) -> int:
         """Count rows, under the server's own time limit."""
+        return self._number(table, f"ONLY {source(self._set, table)}", limit_s)
+
+    def exceeds(self, table: TableSchema, rows: int, limit_s: float) -> bool:
+        """Look whether there is a row behind so many."""
+        beyond = f"(SELECT 1 FROM ONLY {source(self._set, table)} LIMIT 1 OFFSET {rows}) beyond"
+        return bool(self._number(table, beyond, limit_s))
+
+    def _number(self, table: TableSchema, rows: str, limit_s: float) -> int:
         with self._limited(table.store, limit_s):
-            sql = f"SELECT count(*) FROM ONLY {source(self._set, table)}"
-            ((count,),) = self._set.query(table.store, sql)
+            ((count,),) = self._set.query(table.store, f"SELECT count(*) FROM {rows}")
         return int(count)
 
     @contextmanager
@@ -220,6 +246,11 @@ class PostgresScales:
             f"the free space of the server's disk could not be seen, since {why}: {grant}weigh on "
             "the server's own machine as the user it runs as, or look with df there."
         )
+
+
+def _unbounded(estimate: Estimate) -> Estimate:
+    """Trust nothing but that the table is there."""
+    return replace(estimate, least=0, most=UNBOUNDED, exact=False)
 
 
 def _is_of(folder: Path, identifier: int, started_s: float) -> bool:

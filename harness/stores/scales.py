@@ -11,7 +11,9 @@ from harness.model import STOPPED, TableSchema
 
 _COUNT_LIMIT_S: Final = 1.8
 """A count of 2.1 million rows took 0.5 to 1.7 s on MySQL 5.6, 0.1 to 1.0 s on PostgreSQL 10."""
-_LOCKED: Final = (
+UNBOUNDED: Final = 2**62
+"""Where nothing bounds how many rows there may be."""
+LOCKED: Final = (
     "somebody has locked a whole table, as an ALTER TABLE does: weigh again when that is over"
 )
 T = TypeVar("T")
@@ -22,8 +24,9 @@ class Limits:
     """What is asked of a weighing.
 
     `large_rows` and `repeat_rows` are what the rows of `messages`, a store and a table's label,
-    are compared with: near one of them they are counted, unless that takes longer than
-    `count_limit_s`. The rate is taken over the last `window_s` seconds, out of `newest_rows`
+    are compared with, and `pending_most` those of `queue`, where nothing better tells what waits:
+    near one of them they are counted, unless that takes longer than `count_limit_s`. The rate is
+    taken over the last `window_s` seconds, out of `newest_rows`
     at the most.
     """
 
@@ -33,11 +36,16 @@ class Limits:
     messages: tuple[str, str] = ("messageStore", "messages")
     count_limit_s: float = _COUNT_LIMIT_S
     newest_rows: int = 200_000
+    queue: tuple[str, str] = ("callbackStore", "queue")
+    pending_most: int | None = None
 
-    @property
-    def thresholds(self) -> tuple[int, int]:
-        """The numbers of rows that decide something."""
-        return self.large_rows, self.repeat_rows
+    def thresholds(self, place: tuple[str, str]) -> tuple[int, ...]:
+        """Return the numbers of rows of a table that decide something."""
+        if place == self.messages:
+            return self.large_rows, self.repeat_rows
+        if place == self.queue and self.pending_most is not None:
+            return (self.pending_most,)
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,7 @@ class Estimate:
     exact: bool = False
     dead_rows: int | None = None
     free_bytes: int | None = None
+    uncounted: str = ""
 
 
 class Scales(Protocol):
@@ -76,6 +85,14 @@ class Scales(Protocol):
 
     def count(self, table: TableSchema, limit_s: float) -> int:
         """Count a table's rows.
+
+        Raises:
+            StoreError: With the code `STOPPED`, if that was not done within the limit.
+        """
+        ...
+
+    def exceeds(self, table: TableSchema, rows: int, limit_s: float) -> bool:
+        """Tell whether a table has more than so many rows, going through no more than these.
 
         Raises:
             StoreError: With the code `STOPPED`, if that was not done within the limit.
@@ -106,7 +123,7 @@ def told(unseen: list[str], what: str, piece: Callable[[], T]) -> T | None:
     except StoreUnreachableError:
         raise
     except ConflictError:
-        unseen.append(f"{what} could not be seen, since {_LOCKED}.")
+        unseen.append(f"{what} could not be seen, since {LOCKED}.")
     except StoreError as error:
         if error.code == STOPPED:
             raise
