@@ -534,6 +534,7 @@ CAPACITY: Final[dict[str, tuple[History, Verdict, tuple[Found, ...]]]] = {
         Verdict.CLEAR,
         (),
     ),
+    "the disk tells no size": (changed(WEIGHED, disk_size_bytes=0), Verdict.CLEAR, ()),
     "the size of the disk is not known": (
         changed(WEIGHED, disk_size_bytes=None),
         Verdict.CLEAR,

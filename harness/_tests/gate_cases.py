@@ -444,7 +444,7 @@ GATES: Final[dict[str, tuple[History, Verdict, tuple[Found, ...]]]] = {
             ),
         ),
     ),
-    "the client counts twice as many": (counts(2_000, rows(1_000, exact=True)), *FINE),
+    "the client counts twice as many": (counts(3_000, rows(1_500, exact=True)), *FINE),
     "the client counts a few more": (counts(1_000, rows(0, exact=True)), *FINE),
     "the client counts a few more than estimated": (counts(10_000, rows(0)), *FINE),
     "the client counts before its garbage is collected": (

@@ -43,6 +43,7 @@ from harness.model import (
     Drifted,
     History,
     Verdict,
+    Weighed,
 )
 
 FOUND: Final = {**GATES, **CAPACITY, **SIGHT}
@@ -166,6 +167,19 @@ def test_what_a_collection_leaves_behind_is_a_remark() -> None:
         RESTARTED,
     ]
     assert remarks(weighed(replace(MESSAGES, dead_rows=1_500_000))) == [RESTARTED]
+    size_bytes = 20 * GIB
+    short = tuple(
+        replace(one, disk_size_bytes=size_bytes) if isinstance(one, Weighed) else one
+        for one in after
+    )
+    assert remarks(short) == [RESTARTED]
+
+
+def test_a_run_that_is_no_gate_says_nothing_of_a_day() -> None:
+    """Without a gate's limits a collection is known, and not whether it is lately enough."""
+    run = Run(OPENED, (OPENED, WEIGHED, COLLECTED))
+    assert capacity.last_collection_at(run) == NOW
+    assert not capacity.collected_lately(run)
 
 
 def test_a_largest_table_without_room_is_a_remark() -> None:
@@ -182,6 +196,7 @@ def test_a_largest_table_without_room_is_a_remark() -> None:
         RESTARTED,
     ]
     assert remarks(changed(WEIGHED, disk_free_bytes=None)) == [RESTARTED]
+    assert remarks(tuple(one for one in short if one is not GATE)) == []
 
 
 def test_other_drift_is_a_remark() -> None:

@@ -76,14 +76,13 @@ def messages(run: Run) -> Iterator[Finding]:
     if gate is None or weighed is None:
         return
     table = _table(weighed, MESSAGES)
-    if table is None and _is_missing(run):
-        return  # which is told as such
     if table is None:
         why = (
             "its rows could not be told, so it is not known whether the database is large: check "
             "the prefix of the store set and the right to read this table"
         )
-        yield run.finding(FindingKind.COVERAGE, why, place=(*MESSAGES, ""))
+        if not _is_missing(run):  # which is told as such
+            yield run.finding(FindingKind.COVERAGE, why, place=(*MESSAGES, ""))
     elif table.rows > gate.large_rows:
         why = _large(table, gate) + _in_vain(run)
         yield run.finding(FindingKind.CAPACITY, why, place=(*MESSAGES, ""), count=table.rows)
@@ -233,19 +232,24 @@ def _remedy(run: Run) -> str:
 
 def disk(run: Run) -> Iterator[Finding]:
     """A share of the server's disk must be free."""
-    gate, weighed = _gate(run), _newest(run)
-    if gate and weighed and _is_short(run):
-        share = (weighed.disk_free_bytes or 0) / (weighed.disk_size_bytes or 1)
-        limit = f"below {SITE} limit of {gate.disk_free_share_least:.0%}"
-        why = f"{share:.0%} of the server's disk is free, {limit}: make room on it"
-        yield run.finding(FindingKind.CAPACITY, why, surface="disk, free share")
+    gate, share = _gate(run), _free_disk(run)
+    if gate is None or share is None or share >= gate.disk_free_share_least:
+        return
+    limit = f"below {SITE} limit of {gate.disk_free_share_least:.0%}"
+    why = f"{share:.0%} of the server's disk is free, {limit}: make room on it"
+    yield run.finding(FindingKind.CAPACITY, why, surface="disk, free share")
 
 
 def _is_short(run: Run) -> bool:
-    gate, weighed = _gate(run), _newest(run)
-    if gate is None or weighed is None or weighed.disk_free_bytes is None:
-        return False
-    return weighed.disk_free_bytes < gate.disk_free_share_least * (weighed.disk_size_bytes or 0)
+    return any(True for _ in disk(run))
+
+
+def _free_disk(run: Run) -> float | None:
+    """Return which share of the server's disk is free; nothing where that is not known."""
+    weighed = _newest(run)
+    if weighed is None or weighed.disk_free_bytes is None or not weighed.disk_size_bytes:
+        return None
+    return weighed.disk_free_bytes / weighed.disk_size_bytes
 
 
 def _rebuilding(run: Run) -> Iterator[Finding]:

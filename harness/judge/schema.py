@@ -12,11 +12,10 @@ from typing import Final
 from harness.judge.runs import REMARK, Run
 from harness.model import Drifted, Finding, FindingKind, GateOpened
 
-_MESSAGES: Final = ("messageStore", "messages")
 _READ: Final = (
-    (*_MESSAGES, ""),
-    (*_MESSAGES, "key_from_me"),
-    (*_MESSAGES, "timestamp"),
+    ("messageStore", "messages", ""),
+    ("messageStore", "messages", "key_from_me"),
+    ("messageStore", "messages", "timestamp"),
     ("callbackStore", "queue", ""),
 )
 """The tables and columns that a gate looks at by name."""
