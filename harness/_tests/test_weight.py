@@ -23,7 +23,7 @@ from harness.stores import StoreSet, connect, keyset, postgres_weight, traffic
 from harness.stores.keyset import named
 from harness.stores.local_disk import fullest, is_here
 from harness.stores.scales import UNBOUNDED, Estimate, Limits
-from harness.stores.weight import is_near, weigh
+from harness.stores.weight import grouped, is_near, weigh
 
 from .powerless import powerless
 
@@ -352,6 +352,15 @@ def test_a_shared_tablespaces_free_space_is_no_tables(store_set: StoreSet) -> No
     assert of_table(found, "shared_file").free_bytes is None
     assert of_table(found, "own-file").free_bytes is not None
     assert of_table(found).free_bytes is not None
+
+
+def test_sentences_about_many_tables_are_one() -> None:
+    """What is the same of many tables is said once, with the first of them and how many there are."""
+    said = [f"store.table{n} could not be weighed: wait." for n in range(20)]
+    assert list(grouped([*said, "the disk: look."])) == [
+        "store.table0, store.table1, store.table2 and 17 more could not be weighed: wait.",
+        "the disk: look.",
+    ]
 
 
 # --- what cannot be seen ------------------------------------------------------------------------

@@ -7,6 +7,7 @@ and only as long as the limit lets it.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -29,6 +30,8 @@ _MANY: Final = 2
 """Of an estimate so many times a threshold it is only seen whether it is above it."""
 _FEW_ROWS: Final = 100_000
 """To go through so many rows takes next to no time."""
+_PLACE: Final = re.compile(r"\b[a-z]\w*\.\w+")
+_NAMED: Final = 3
 _RATE: Final = "the rate of outbound messages"
 _SHORTEST_S: Final = 0.05
 _QUEUE_SHARE: Final = 0.1
@@ -83,7 +86,7 @@ def weigh(
         purge_lag=lag,
         sent_per_s=outbound.per_s,
         rate_window_s=outbound.window_s,
-        unseen=tuple(scales.unseen),
+        unseen=tuple(grouped(scales.unseen)),
         hidden=hidden,
         rate_note=outbound.note,
     )
@@ -189,6 +192,20 @@ def _slow(limit_s: float) -> str:
         f"counting takes longer than {limit_s:g} s: weigh again in a quiet hour, with statistics "
         "renewed by ANALYZE, or SELECT count(*) from it"
     )
+
+
+def grouped(sentences: Sequence[str]) -> Iterator[str]:
+    """Yield sentences, those that differ only in the place that they name as one."""
+    places: dict[str, list[str]] = {}
+    for sentence in sentences:
+        match = _PLACE.search(sentence)
+        place = match[0] if match else ""
+        same = places.setdefault(sentence.replace(place, "{}", 1) if place else sentence, [])
+        if place not in same:
+            same.append(place)
+    for sentence, found in places.items():
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        yield sentence.replace("{}", ", ".join(found[:_NAMED]) + more, 1)
 
 
 def is_near(estimate: Estimate, thresholds: Sequence[int]) -> bool:
