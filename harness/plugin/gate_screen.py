@@ -184,7 +184,8 @@ def _traffic(weighed: Weighed) -> str:
     if weighed.sent_per_s is None:
         return "not seen"
     minutes = weighed.rate_window_s / 60
-    return f"{weighed.sent_per_s:.1f} messages sent a second, over {minutes:g} minutes"
+    most = " at the most" if weighed.rate_note else ""
+    return f"{weighed.sent_per_s:.1f} messages sent a second{most}, over {minutes:g} minutes"
 
 
 def _next(line: Concluded, stage: GateStage) -> tuple[str, str]:
