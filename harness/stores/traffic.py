@@ -32,7 +32,7 @@ _MILLISECONDS: Final = 100_000_000_000
 _OUTBOUND: Final = "key_from_me"
 _AT: Final = "timestamp"
 _NEWEST: Final = """
-    SELECT count(*), min(k),
+    SELECT count(*), min(k), max(k),
            sum(CASE WHEN at_s >= %s AND at_s <= %s THEN 1 ELSE 0 END),
            sum(CASE WHEN at_s >= %s AND at_s <= %s AND outbound = 1 THEN 1 ELSE 0 END),
            sum(CASE WHEN at_s > %s THEN 1 ELSE 0 END),
@@ -77,7 +77,10 @@ class Pulse:
 
 @dataclass(slots=True)
 class _Tally:
-    """What was read so far: rows, those in the window, those that went out, those ahead of now."""
+    """What was read so far: rows, those in the window, those that went out, those ahead of now.
+
+    `highest` is the highest key of all, `lowest` the lowest of a row in the window.
+    """
 
     rows: int = 0
     recent: int = 0
@@ -85,6 +88,7 @@ class _Tally:
     ahead: int = 0
     oldest_s: float | None = None
     lowest: int | None = None
+    highest: int | None = None
 
 
 def pulse(store_set: StoreSet, table: TableSchema) -> Pulse | None:
@@ -148,7 +152,9 @@ def rate(
             why = "its newest rows bear times of long before they came, as if clocks differed"
             return Rate(None, window_s, why)
         second = pulse(store_set, table)
-        return _silent(first, second, window_s) if second else Rate(None, window_s, "it changed")
+        if not second:
+            return Rate(None, window_s, "it changed")
+        return _silent((first, second), tally.highest or 0, window_s)
     return _busy(store_set, table, key, (tally, is_whole), window)
 
 
@@ -185,11 +191,16 @@ def _is_late(store_set: StoreSet, table: TableSchema, key: str, since: tuple[int
     return bool(store_set.query(table.store, sql, (highest, edge_s))[0][0])
 
 
-def _silent(first: Pulse, second: Pulse, window_s: float) -> Rate:
-    """Return the rate where no row that is left is of the window: was none made, or none kept?"""
+def _silent(pulses: tuple[Pulse, Pulse], highest: int, window_s: float) -> Rate:
+    """Return the rate where no row that is left is of the window: was none made, or none kept?
+
+    `highest` is the key of the newest row that is left from before the window. A pulse may have
+    caught a row in passing, so that it does not tell.
+    """
+    first, second = pulses
     if second.last is None:
         return Rate(None, window_s, f"no row that is left is of the window, and {second.why}")
-    gone = (second.last - (first.highest or 0)) // second.step
+    gone = (second.last - highest) // second.step
     if gone <= 0:
         return Rate(0.0, window_s)
     moved = (second.last - (first.last or second.last)) // second.step
@@ -216,8 +227,11 @@ def _busy(
     most = tally.outbound + within
     per_s = most / covered_s
     if is_whole and before:
-        # What went before the oldest that is left may be of the window, or of any time before.
-        per_s = min(most / since_s, (most + before) / window_s)
+        # What went before the oldest that is left may be of the window, or of any time before:
+        # then only what came since is known, and the rate is of that time alone.
+        per_s = (most + before) / window_s
+        if most / since_s < per_s:
+            per_s, covered_s = most / since_s, since_s
     note = _AT_MOST if within or (is_whole and before) else ""
     return Rate(per_s, covered_s, note=note)
 
@@ -254,11 +268,13 @@ def _read(
         sql = _statement(store_set, table, key, step, is_first=below is None)
         bounds = (edge_s, limit_s, edge_s, limit_s, limit_s, edge_s, edge_s, limit_s)
         values = bounds if below is None else (*bounds, below)
-        ((rows, below, recent, outbound, ahead, oldest_s, lowest),) = store_set.query(
+        ((rows, below, highest, recent, outbound, ahead, oldest_s, lowest),) = store_set.query(
             table.store, sql, values
         )
         if not rows:
             return tally, True
+        if tally.highest is None:
+            tally.highest = int(highest)
         tally.rows += int(rows)
         tally.recent += int(recent)
         tally.outbound += int(outbound)
